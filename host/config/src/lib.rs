@@ -1,0 +1,1 @@
+//! Host and pipeline TOML: parse, validate, diagnose

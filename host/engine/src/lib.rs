@@ -1,0 +1,1 @@
+//! The plugin sandbox; the only crate that names wasmtime

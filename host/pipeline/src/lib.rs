@@ -1,0 +1,1 @@
+//! Intake, lanes, chain, routing, dispatch and outcome; knows neither runtime nor broker

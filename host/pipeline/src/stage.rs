@@ -1,0 +1,38 @@
+//! Stage: one step of a chain.
+
+use lockgate_message::{Input, Verdict};
+
+/// One live step of a chain, owned by one lane; never shared, so it may keep state.
+pub trait Stage {
+    /// Judges a batch: appends exactly one verdict per message to `verdicts`, in order.
+    ///
+    /// Never fails as a whole: what goes wrong is a [`Verdict::Fault`] of the messages it
+    /// went wrong for. Runs on the lane's thread and may use all of its time limit.
+    fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>);
+}
+
+/// Opens a stage for one lane, on that lane's thread.
+pub trait StageFactory: Send + Sync {
+    /// The stage's name in the pipeline file.
+    fn name(&self) -> &str;
+
+    /// Opens it for lane number `lane`.
+    ///
+    /// # Errors
+    /// Why it cannot run; the pipeline then does not start.
+    fn open(&self, lane: usize) -> Result<Box<dyn Stage>, String>;
+
+    /// What becomes of a message that this stage fails on.
+    fn on_error(&self) -> OnError {
+        OnError::DeadLetter
+    }
+}
+
+/// What becomes of a message on a fault or a failure that has no verdict of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    DeadLetter,
+    Retry,
+    Drop,
+    Pass,
+}

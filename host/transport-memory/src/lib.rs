@@ -1,0 +1,1 @@
+//! The embedded broker: the AMQP model in process

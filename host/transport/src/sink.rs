@@ -1,0 +1,61 @@
+//! Sink: puts messages, and says of each what the broker made of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lockgate_message::Message;
+
+use crate::{ConnectError, PutError};
+
+/// Makes one sink generation.
+#[async_trait]
+pub trait SinkConnector: Send + Sync {
+    /// Connects, within a deadline of its own. `lane` numbers the one lane that will use the
+    /// sink; sinks of several lanes may share a connection, never a channel.
+    async fn connect(&self, lane: usize) -> Result<Box<dyn Sink>, ConnectError>;
+
+    /// What it connects to, for people: no credentials.
+    fn describe(&self) -> String;
+}
+
+/// Where messages go, for one lane.
+#[async_trait]
+pub trait Sink: Send {
+    /// Puts a block and resolves when the broker has decided about every message of it, or a
+    /// deadline has passed: exactly one result per message, in the block's order.
+    ///
+    /// `Ok` means stored in every queue the message was routed to, and there was at least one.
+    /// After any [`PutError::Unknown`] the sink is dead and must be replaced.
+    async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>>;
+
+    /// Closes, spending at most `deadline`.
+    async fn close(self: Box<Self>, deadline: Duration);
+}
+
+/// One copy of a message on its way to a target.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Where to publish; overrides the message's own exchange, which is its origin.
+    pub exchange: Arc<str>,
+    pub routing_key: RoutingKey,
+    pub message: Message,
+}
+
+/// The routing key of one copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoutingKey {
+    /// The message's own.
+    Same,
+    Fixed(Arc<str>),
+}
+
+impl Outgoing {
+    /// The routing key to publish with.
+    pub fn routing_key(&self) -> &str {
+        match &self.routing_key {
+            RoutingKey::Same => &self.message.head().routing_key,
+            RoutingKey::Fixed(key) => key,
+        }
+    }
+}

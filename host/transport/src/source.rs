@@ -1,0 +1,39 @@
+//! Source: takes deliveries.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lockgate_message::Delivery;
+
+use crate::{ConnectError, SourceError};
+
+/// Makes one source generation: connects, declares or verifies, consumes.
+#[async_trait]
+pub trait SourceConnector: Send + Sync {
+    /// Connects, within a deadline of its own.
+    async fn connect(&self) -> Result<Box<dyn Source>, ConnectError>;
+
+    /// What it connects to, for people: no credentials.
+    fn describe(&self) -> String;
+}
+
+/// One live subscription. Dropping it abandons every unsettled delivery to the broker, which
+/// delivers them again.
+#[async_trait]
+pub trait Source: Send {
+    /// Waits until there is something, then appends what is there, at most `max` deliveries.
+    ///
+    /// Cancel-safe: a dropped call loses nothing.
+    ///
+    /// # Errors
+    /// [`SourceError::Lost`] when the generation is dead; [`SourceError::End`] after
+    /// [`Source::cancel`] once everything buffered has been taken.
+    async fn next(&mut self, max: usize, into: &mut Vec<Delivery>) -> Result<(), SourceError>;
+
+    /// Asks the broker to send no more. What it already sent still comes out of `next`.
+    async fn cancel(&mut self);
+
+    /// Flushes settlements and closes, spending at most `deadline`. Call once nothing is
+    /// unsettled or time is up.
+    async fn close(self: Box<Self>, deadline: Duration);
+}

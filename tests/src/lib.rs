@@ -1,0 +1,1 @@
+//! Test harness: real brokers, fault injection, ledgers

@@ -1,0 +1,2 @@
+//! The lockgate daemon.
+fn main() {}
