@@ -55,7 +55,9 @@ struct Split {
 
 impl AckHandle {
     pub fn new(settle: Arc<dyn Settle>, tag: u64) -> Self {
-        Self { to: Some(Target::Broker { settle, tag }) }
+        Self {
+            to: Some(Target::Broker { settle, tag }),
+        }
     }
 
     /// Settles; consumes the right.
@@ -102,7 +104,11 @@ impl AckHandle {
                 split
             }
         };
-        (0..copies).map(|_| AckHandle { to: Some(Target::Child(split.clone())) }).collect()
+        (0..copies)
+            .map(|_| AckHandle {
+                to: Some(Target::Child(split.clone())),
+            })
+            .collect()
     }
 }
 
@@ -222,7 +228,10 @@ mod tests {
     fn the_worst_child_decides() {
         let retry = Settlement::RetryAfter(Duration::from_millis(5));
         for (children, expected) in [
-            (vec![Settlement::Ack, Settlement::Reject], Settlement::Reject),
+            (
+                vec![Settlement::Ack, Settlement::Reject],
+                Settlement::Reject,
+            ),
             (vec![Settlement::Reject, retry, Settlement::Ack], retry),
             (vec![Settlement::Requeue, retry], Settlement::Requeue),
         ] {

@@ -49,7 +49,10 @@ pub struct Properties {
 
 impl Message {
     pub fn new(head: Head, body: impl Into<Bytes>) -> Self {
-        Self { head: Arc::new(head), body: body.into() }
+        Self {
+            head: Arc::new(head),
+            body: body.into(),
+        }
     }
 
     pub fn head(&self) -> &Head {

@@ -1,1 +1,29 @@
-//! Intake, lanes, chain, routing, dispatch and outcome; knows neither runtime nor broker
+//! The pipeline core: one source, one chain, its routes, a dead-letter target.
+//!
+//! The way of a message: [`intake`] takes it from the source and gives it to a lane ([`lane`]);
+//! the lane's thread runs the chain over a batch ([`executor`]) and leaves a [`job`] per message;
+//! the lane's [`dispatch`] task publishes the copies, waits for the confirms, writes the dead
+//! letters ([`dead_letter`], [`envelope`]) and settles. Knows neither the sandbox nor a broker.
+
+mod chain;
+mod dead_letter;
+mod dispatch;
+mod envelope;
+mod executor;
+mod intake;
+mod job;
+mod lane;
+mod pipeline;
+mod route;
+mod settings;
+mod stage;
+mod stats;
+
+pub use chain::Chain;
+pub use envelope::{ENVELOPE_CONTENT_TYPE, Envelope};
+pub use lockgate_message::Input;
+pub use pipeline::{Parts, PipelineError, Running, start};
+pub use route::{Routes, Target};
+pub use settings::{KeySource, Order, Settings};
+pub use stage::{OnError, Stage, StageFactory};
+pub use stats::{Histogram, Snapshot, StageStats, State, Stats};

@@ -16,6 +16,11 @@ pub trait StageFactory: Send + Sync {
     /// The stage's name in the pipeline file.
     fn name(&self) -> &str;
 
+    /// Its plugin's identity for dead letters: name, version, digest.
+    fn plugin(&self) -> &str {
+        ""
+    }
+
     /// Opens it for lane number `lane`.
     ///
     /// # Errors

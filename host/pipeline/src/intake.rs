@@ -1,0 +1,242 @@
+//! Intake: takes deliveries from the source and gives them to lanes, never more than the
+//! in-flight limit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lockgate_message::{Delivery, Outcome};
+use lockgate_transport::{Source, SourceConnector, SourceError, reconnect};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use crate::lane::LaneQueue;
+use crate::settings::{Order, Settings};
+use crate::stats::Stats;
+
+/// Most deliveries taken from the source at once.
+const TAKE: usize = 256;
+/// Time a source gets for flushing its settlements and closing.
+const CLOSE: Duration = Duration::from_secs(5);
+/// A source that lived less than this long is connected again only after a back-off.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+
+/// How far the pipeline is on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Run,
+    /// Take no more, finish what is in flight.
+    Drain,
+    /// Time is up: give back what is in flight.
+    Abandon,
+}
+
+/// Counts what is taken and not settled.
+pub(crate) struct Flow {
+    in_flight: AtomicUsize,
+    changed: Notify,
+}
+
+impl Flow {
+    pub(crate) fn new() -> Self {
+        Self { in_flight: AtomicUsize::new(0), changed: Notify::new() }
+    }
+
+    pub(crate) fn settled(&self, count: usize) {
+        if count > 0 {
+            self.in_flight.fetch_sub(count, Ordering::AcqRel);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until fewer than `limit` are in flight; says how many more may be taken.
+    async fn room(&self, limit: usize) -> usize {
+        loop {
+            let room = limit.saturating_sub(self.in_flight.load(Ordering::Acquire));
+            if room > 0 {
+                return room;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    async fn idle(&self) {
+        while self.in_flight.load(Ordering::Acquire) > 0 {
+            self.changed.notified().await;
+        }
+    }
+}
+
+pub(crate) struct Intake {
+    pub(crate) connector: Arc<dyn SourceConnector>,
+    pub(crate) lanes: Vec<Arc<LaneQueue>>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+/// Why a source generation ended.
+enum Ended {
+    Lost,
+    Drained,
+}
+
+impl Intake {
+    /// Runs from `source` on until the pipeline is stopped and drained.
+    ///
+    /// # Errors
+    /// When the source refuses for good; everything unsettled has been given back.
+    pub(crate) async fn run(mut self, source: Box<dyn Source>) -> Result<(), String> {
+        let mut source = source;
+        let mut short_lives = 0u32;
+        let result = loop {
+            self.connected(true);
+            let born = Instant::now();
+            match self.generation(&mut *source).await {
+                Ended::Drained => break Ok(Some(source)),
+                Ended::Lost => {}
+            }
+            self.connected(false);
+            self.stats.reconnects.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(source.close(Duration::ZERO));
+            short_lives = if born.elapsed() < SHORT_LIFE { short_lives + 1 } else { 0 };
+            match self.connect_again(short_lives).await {
+                Ok(Some(next)) => source = next,
+                Ok(None) => break Ok(None),
+                Err(error) => break Err(error),
+            }
+        };
+        match result {
+            Ok(source) => {
+                self.drain(source).await;
+                Ok(())
+            }
+            Err(error) => {
+                self.drain(None).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn connected(&self, connected: bool) {
+        self.stats.state.source_connected.store(connected, Ordering::Release);
+    }
+
+    /// `None` when stopped meanwhile.
+    async fn connect_again(&mut self, short_lives: u32) -> Result<Option<Box<dyn Source>>, String> {
+        let what = self.connector.describe();
+        let backoff = self.settings.reconnect;
+        let connecting = async {
+            if short_lives > 0 {
+                tokio::time::sleep(backoff.delay(short_lives, u64::from(short_lives) * 7919)).await;
+            }
+            reconnect(&what, backoff, || self.connector.connect()).await
+        };
+        tokio::select! {
+            connected = connecting => connected.map(Some),
+            _ = self.phase.wait_for(|phase| *phase != Phase::Run) => Ok(None),
+        }
+    }
+
+    /// Feeds the lanes from one source generation.
+    async fn generation(&self, source: &mut dyn Source) -> Ended {
+        let limit = self.settings.in_flight;
+        let mut taken = Vec::with_capacity(TAKE);
+        let mut stopping = false;
+        let (mut stop, mut abandon) = (self.phase.clone(), self.phase.clone());
+        loop {
+            let next = async {
+                let room = self.flow.room(limit).await;
+                source.next(room.min(TAKE), &mut taken).await
+            };
+            let step = tokio::select! {
+                result = next => Some(result),
+                _ = stop.wait_for(|phase| *phase != Phase::Run), if !stopping => None,
+                _ = abandon.wait_for(|phase| *phase == Phase::Abandon), if stopping => {
+                    return Ended::Drained;
+                }
+            };
+            let Some(result) = step else {
+                stopping = true;
+                source.cancel().await;
+                continue;
+            };
+            self.feed(&mut taken);
+            match result {
+                Ok(()) => {}
+                Err(SourceError::End) => return Ended::Drained,
+                Err(SourceError::Lost(error)) => {
+                    tracing::warn!(target = self.connector.describe(), %error, "source lost");
+                    return Ended::Lost;
+                }
+            }
+        }
+    }
+
+    /// Gives what was taken to lanes.
+    fn feed(&self, taken: &mut Vec<Delivery>) {
+        match &self.settings.order {
+            Order::Key(key) if self.lanes.len() > 1 => {
+                let mut shares: Vec<Vec<Delivery>> =
+                    self.lanes.iter().map(|_| Vec::new()).collect();
+                for delivery in taken.drain(..) {
+                    let lane = key.lane(&delivery.message, self.lanes.len());
+                    if let Some(share) = shares.get_mut(lane) {
+                        share.push(delivery);
+                    }
+                }
+                for (lane, share) in shares.into_iter().enumerate() {
+                    self.give(lane, share);
+                }
+            }
+            // Whole batches to the lane that has least to do: few messages are not spread thin.
+            _ => {
+                while !taken.is_empty() {
+                    let rest = taken.split_off(taken.len().min(self.settings.batch_max));
+                    let share = std::mem::replace(taken, rest);
+                    let lanes = self.lanes.iter().enumerate();
+                    let lane = lanes.min_by_key(|(_, lane)| lane.len()).map_or(0, |(at, _)| at);
+                    self.give(lane, share);
+                }
+            }
+        }
+    }
+
+    fn give(&self, lane: usize, share: Vec<Delivery>) {
+        let Some(queue) = self.lanes.get(lane) else {
+            return;
+        };
+        if share.is_empty() {
+            return;
+        }
+        self.flow.in_flight.fetch_add(share.len(), Ordering::AcqRel);
+        self.stats.received(lane, share.len() as u64);
+        let late = queue.push(share).len();
+        self.stats.settled(lane, &[(Outcome::Requeued, late as u64)]);
+        self.flow.settled(late);
+    }
+
+    /// Waits until what is in flight is settled or time is up, then closes.
+    async fn drain(&mut self, source: Option<Box<dyn Source>>) {
+        tokio::select! {
+            () = self.flow.idle() => {}
+            _ = self.phase.wait_for(|phase| *phase == Phase::Abandon) => {
+                // The lanes and dispatchers see it too and give everything back.
+            }
+        }
+        for (lane, queue) in self.lanes.iter().enumerate() {
+            let waiting = queue.close().len();
+            self.stats.settled(lane, &[(Outcome::Requeued, waiting as u64)]);
+            self.flow.settled(waiting);
+        }
+        self.connected(false);
+        if let Some(source) = source {
+            let given_back = tokio::time::timeout(CLOSE, self.flow.idle()).await;
+            if given_back.is_err() {
+                tracing::warn!("a plugin call outlives the drain deadline; its messages come back");
+            }
+            source.close(CLOSE).await;
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Assembles a pipeline from its parts, starts it, stops it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lockgate_message::{Delivery, Outcome};
+use lockgate_transport::{SinkConnector, Source, SourceConnector, reconnect};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::chain::Chain;
+use crate::dead_letter::Writer;
+use crate::dispatch::Dispatcher;
+use crate::executor::Executor;
+use crate::intake::{Flow, Intake, Phase};
+use crate::job::Job;
+use crate::lane::LaneQueue;
+use crate::route::{Routes, Target};
+use crate::settings::{Order, Settings};
+use crate::stats::{StageStats, Stats};
+
+/// Batches that may wait between a lane's thread and its dispatcher.
+const LANE_AHEAD: usize = 4;
+
+/// What a pipeline is made of.
+pub struct Parts {
+    pub name: String,
+    pub source: Arc<dyn SourceConnector>,
+    pub chain: Chain,
+    /// One per distinct target connection; [`Target::sink`] points into it.
+    pub sinks: Vec<Arc<dyn SinkConnector>>,
+    pub routes: Routes,
+    pub dead_letter: Option<Target>,
+    pub settings: Settings,
+}
+
+/// Why a pipeline did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A stage could not be opened, or a thread not be started.
+    #[error("{0}")]
+    Stage(String),
+    /// The source or a target refuses for good: mend the configuration or the broker.
+    #[error("{what}: {error}")]
+    Refused { what: String, error: String },
+}
+
+/// A pipeline at work.
+pub struct Running {
+    pub name: String,
+    pub generation: u64,
+    pub stats: Arc<Stats>,
+    phase: Arc<watch::Sender<Phase>>,
+    task: JoinHandle<Result<(), PipelineError>>,
+    settings: Arc<Settings>,
+}
+
+/// Opens the stages, connects the targets and the source, and runs.
+///
+/// Waits, with back-off, for brokers that are away, until `running` turns false.
+///
+/// # Errors
+/// What cannot heal by waiting.
+pub async fn start(parts: Parts, running: watch::Receiver<bool>) -> Result<Running, PipelineError> {
+    let Parts { name, source: connector, chain, sinks, routes, dead_letter, mut settings } = parts;
+    settings.lanes = if settings.order == Order::Strict { 1 } else { settings.lanes.max(1) };
+    let (settings, chain) = (Arc::new(settings), Arc::new(chain));
+    let stages = chain.stages.iter().map(|stage| Arc::new(StageStats::new(stage.name())));
+    let stats = Stats::new(settings.lanes, settings.lanes * sinks.len(), stages.collect());
+    let (phase, phase_seen) = watch::channel(Phase::Run);
+    let generation = chain.generation;
+    let mut lanes = Lanes {
+        queues: Vec::new(),
+        dispatchers: Vec::new(),
+        chain,
+        connectors: sinks.into(),
+        routes: Arc::new(routes),
+        dead_letters: dead_letter
+            .map(|target| Arc::new(Writer { pipeline: name.clone(), generation, target })),
+        settings: settings.clone(),
+        stats: Arc::new(stats),
+        flow: Arc::new(Flow::new()),
+        phase: phase_seen,
+    };
+    let source = match lanes.start_all(&name, &*connector, running).await {
+        Ok(source) => source,
+        Err(error) => {
+            lanes.queues.iter().for_each(|queue| drop(queue.close()));
+            return Err(error);
+        }
+    };
+    let stats = lanes.stats.clone();
+    let phase = Arc::new(phase);
+    let task = tokio::spawn(lanes.run(connector, source, phase.clone()));
+    Ok(Running { name, generation, stats, phase, task, settings })
+}
+
+impl Running {
+    /// Waits until the pipeline ends by itself.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn ended(&mut self) -> Result<(), PipelineError> {
+        match (&mut self.task).await {
+            Ok(result) => result,
+            Err(error) => Err(PipelineError::Stage(error.to_string())),
+        }
+    }
+
+    /// Takes no more, finishes what is in flight within the drain deadline, gives the rest back,
+    /// closes. True when nothing had to be given back for lack of time.
+    pub async fn stop(mut self) -> bool {
+        self.phase.send_replace(Phase::Drain);
+        let in_time = tokio::time::timeout(self.settings.drain, &mut self.task).await.is_ok();
+        if !in_time {
+            self.phase.send_replace(Phase::Abandon);
+            // A lane can be held by one guest call at most, and that has a deadline of its own.
+            drop(self.task.await);
+        }
+        in_time
+    }
+}
+
+struct Lanes {
+    queues: Vec<Arc<LaneQueue>>,
+    dispatchers: Vec<JoinHandle<()>>,
+    chain: Arc<Chain>,
+    connectors: Arc<[Arc<dyn SinkConnector>]>,
+    routes: Arc<Routes>,
+    dead_letters: Option<Arc<Writer>>,
+    settings: Arc<Settings>,
+    stats: Arc<Stats>,
+    flow: Arc<Flow>,
+    phase: watch::Receiver<Phase>,
+}
+
+impl Lanes {
+    /// Starts every lane, then connects the source: nothing is taken before it can go on.
+    async fn start_all(
+        &mut self,
+        pipeline: &str,
+        connector: &dyn SourceConnector,
+        running: watch::Receiver<bool>,
+    ) -> Result<Box<dyn Source>, PipelineError> {
+        for lane in 0..self.settings.lanes {
+            self.start(pipeline, lane, running.clone()).await?;
+        }
+        let what = connector.describe();
+        let connecting = reconnect(&what, self.settings.reconnect, || connector.connect());
+        let connected = unless_stopped(connecting, running).await;
+        connected.map_err(|error| PipelineError::Refused { what: what.clone(), error })
+    }
+
+    /// Runs from the first delivery to the last settlement.
+    async fn run(
+        self,
+        connector: Arc<dyn SourceConnector>,
+        source: Box<dyn Source>,
+        phase: Arc<watch::Sender<Phase>>,
+    ) -> Result<(), PipelineError> {
+        let what = connector.describe();
+        let intake = Intake {
+            connector,
+            lanes: self.queues,
+            settings: self.settings,
+            stats: self.stats,
+            flow: self.flow,
+            phase: self.phase,
+        };
+        let result = intake.run(source).await;
+        // Ended by itself: what waits for another try is given back as well.
+        phase.send_if_modified(|phase| {
+            std::mem::replace(phase, Phase::Drain.max(*phase)) == Phase::Run
+        });
+        for dispatcher in self.dispatchers {
+            if let Err(error) = dispatcher.await {
+                tracing::error!(%error, "a dispatcher died; its messages come back");
+            }
+        }
+        result.map_err(|error| PipelineError::Refused { what, error })
+    }
+
+    /// Starts a lane's thread, opens its stages there, connects its sinks.
+    async fn start(
+        &mut self,
+        pipeline: &str,
+        lane: usize,
+        running: watch::Receiver<bool>,
+    ) -> Result<(), PipelineError> {
+        let queue = Arc::new(LaneQueue::new());
+        self.queues.push(queue.clone());
+        let (jobs, jobs_taken) = mpsc::channel(LANE_AHEAD);
+        let (opened, open) = oneshot::channel();
+        let worker = Worker {
+            lane,
+            queue: queue.clone(),
+            jobs,
+            settings: self.settings.clone(),
+            stats: self.stats.clone(),
+            flow: self.flow.clone(),
+        };
+        let (chain, routes) = (self.chain.clone(), self.routes.clone());
+        let stage_stats = self.stats.stages.clone();
+        std::thread::Builder::new()
+            .name(format!("{pipeline}/{lane}"))
+            .stack_size(self.settings.lane_stack)
+            .spawn(move || match chain.open(lane, &stage_stats) {
+                Ok(chain) => {
+                    if opened.send(Ok(())).is_ok() {
+                        worker.run(Executor::new(chain, routes));
+                    }
+                }
+                Err(error) => drop(opened.send(Err(error))),
+            })
+            .map_err(|error| PipelineError::Stage(format!("cannot start a thread: {error}")))?;
+        open.await
+            .map_err(|_| PipelineError::Stage("a lane's thread died".to_owned()))?
+            .map_err(PipelineError::Stage)?;
+        let mut sinks = Vec::new();
+        for connector in self.connectors.iter() {
+            let what = connector.describe();
+            let connecting = reconnect(&what, self.settings.reconnect, || connector.connect(lane));
+            match unless_stopped(connecting, running.clone()).await {
+                Ok(sink) => sinks.push(Some(sink)),
+                Err(error) => return Err(PipelineError::Refused { what, error }),
+            }
+            self.stats.state.sinks_connected.fetch_add(1, Ordering::AcqRel);
+        }
+        let dispatcher = Dispatcher {
+            lane,
+            connectors: self.connectors.clone(),
+            sinks,
+            dead_letters: self.dead_letters.clone(),
+            settings: self.settings.clone(),
+            stats: self.stats.clone(),
+            queue,
+            flow: self.flow.clone(),
+            phase: self.phase.clone(),
+        };
+        self.dispatchers.push(tokio::spawn(dispatcher.run(jobs_taken)));
+        Ok(())
+    }
+}
+
+/// A lane's thread.
+struct Worker {
+    lane: usize,
+    queue: Arc<LaneQueue>,
+    jobs: mpsc::Sender<Vec<Job>>,
+    settings: Arc<Settings>,
+    stats: Arc<Stats>,
+    flow: Arc<Flow>,
+}
+
+impl Worker {
+    fn run(self, mut executor: Executor) {
+        let mut batch = Vec::with_capacity(self.settings.batch_max);
+        while self.queue.take(self.settings.batch_max, self.settings.batch_bytes, &mut batch) {
+            // What the broker delivers again anyway is not worth the work, nor the double.
+            let taken = batch.len();
+            batch.retain(|delivery: &Delivery| delivery.ack.is_live());
+            self.given_back(taken - batch.len());
+            if batch.is_empty() {
+                continue;
+            }
+            let jobs = executor.run(batch.drain(..));
+            if let Err(unsent) = self.jobs.blocking_send(jobs) {
+                self.given_back(unsent.0.len());
+            }
+        }
+    }
+
+    fn given_back(&self, count: usize) {
+        self.stats.settled(self.lane, &[(Outcome::Requeued, count as u64)]);
+        self.flow.settled(count);
+    }
+}
+
+/// Gives up waiting when `running` turns false.
+async fn unless_stopped<T>(
+    connecting: impl Future<Output = Result<T, String>>,
+    mut running: watch::Receiver<bool>,
+) -> Result<T, String> {
+    tokio::select! {
+        connected = connecting => connected,
+        _ = running.wait_for(|running| !running) => Err("stopped before it was connected".into()),
+    }
+}

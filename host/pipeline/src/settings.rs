@@ -1,0 +1,113 @@
+//! What of a pipeline file the core needs, already validated.
+
+use std::hash::{Hash, Hasher};
+use std::time::Duration;
+
+use lockgate_message::{Message, Property};
+use lockgate_transport::Backoff;
+
+/// Limits and policies of one pipeline. [`Settings::default`] gives the documented defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub order: Order,
+    /// Lanes (threads); [`Order::Strict`] always has one.
+    pub lanes: usize,
+    /// Most messages in one batch through the chain.
+    pub batch_max: usize,
+    /// Most body bytes in one batch; a bigger body goes alone.
+    pub batch_bytes: usize,
+    /// Most deliveries taken and not settled.
+    pub in_flight: usize,
+    /// Tries of one message, the first included, before it is dead-lettered.
+    pub attempts: u32,
+    /// Delay between tries of one message.
+    pub retry: Backoff,
+    /// Delay between connection attempts.
+    pub reconnect: Backoff,
+    /// Time for finishing what is in flight after a stop; then the rest is requeued.
+    pub drain: Duration,
+    /// Stack of a lane's thread, bytes; a sandbox needs a known amount.
+    pub lane_stack: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            order: Order::None,
+            lanes: std::thread::available_parallelism().map_or(1, usize::from),
+            batch_max: 64,
+            batch_bytes: 1 << 20,
+            in_flight: 1000,
+            attempts: 5,
+            retry: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(30) },
+            reconnect: Backoff::default(),
+            drain: Duration::from_secs(30),
+            lane_stack: 4 << 20,
+        }
+    }
+}
+
+/// Which messages keep their order among each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// None do: any lane.
+    None,
+    /// Those with the same key do: same key, same lane.
+    Key(KeySource),
+    /// All do: one lane.
+    Strict,
+}
+
+/// Where the key of [`Order::Key`] is read. A message without one has the empty key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    RoutingKey,
+    Header(String),
+    Property(Property),
+}
+
+impl KeySource {
+    /// The lane of `message` among `lanes`.
+    pub(crate) fn lane(&self, message: &Message, lanes: usize) -> usize {
+        let mut hasher = std::collections::hash_map::DefaultHasher::new();
+        let head = message.head();
+        match self {
+            Self::RoutingKey => head.routing_key.hash(&mut hasher),
+            Self::Header(name) => {
+                if let Some(value) = head.headers.get(name) {
+                    match value.as_text() {
+                        Some(text) => text.hash(&mut hasher),
+                        None => format!("{value:?}").hash(&mut hasher),
+                    }
+                }
+            }
+            Self::Property(property) => match head.properties.text(*property) {
+                Some(text) => text.hash(&mut hasher),
+                None => format!("{:?}", head.properties.get(*property)).hash(&mut hasher),
+            },
+        }
+        (hasher.finish() % lanes.max(1) as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockgate_message::{Head, Value};
+
+    use super::*;
+
+    #[test]
+    fn the_same_key_gives_the_same_lane() {
+        let key = KeySource::Header("customer".into());
+        let message = |value: Value| {
+            let mut head = Head::default();
+            head.headers.set("customer", value);
+            Message::new(head, "")
+        };
+        let lane = key.lane(&message(Value::text("a")), 8);
+        assert_eq!(lane, key.lane(&message(Value::text("a")), 8));
+        let lanes: std::collections::HashSet<_> =
+            (0..100).map(|n| key.lane(&message(Value::I32(n)), 8)).collect();
+        assert!(lanes.len() > 4, "keys spread over lanes: {lanes:?}");
+    }
+}
