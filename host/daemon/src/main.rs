@@ -1,2 +1,33 @@
-//! The lockgate daemon.
-fn main() {}
+//! The lockgate daemon: read the command line, run the command, turn its result into an exit code.
+
+mod admin;
+mod app;
+mod assemble;
+mod cli;
+mod commands;
+mod exit;
+mod inspect;
+mod logging;
+mod metrics;
+mod plugins;
+mod report;
+mod stage;
+mod transports;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let usage = error.use_stderr();
+            return match error.print() {
+                Ok(()) if !usage => exit::OK,
+                _ => exit::bad_input(),
+            };
+        }
+    };
+    commands::run(cli)
+}

@@ -1,0 +1,134 @@
+//! App: what runs in this process, for health, metrics and the admin listener.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use lockgate_engine::Plugin;
+use lockgate_message::Outcome;
+use lockgate_pipeline::Stats;
+use serde_json::{Value, json};
+
+/// Everything that was started.
+pub(crate) struct App {
+    pub(crate) entries: Vec<Arc<Entry>>,
+}
+
+/// One pipeline, from before it is connected until after it ended.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) source: String,
+    /// Stage names with their plugins.
+    pub(crate) stages: Vec<(String, Arc<Plugin>)>,
+    live: OnceLock<Live>,
+    ended: Mutex<Option<String>>,
+}
+
+/// A pipeline that has been connected.
+pub(crate) struct Live {
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) generation: u64,
+}
+
+/// Counters of one plugin over all pipelines.
+pub(crate) struct PluginStats {
+    pub(crate) name: String,
+    pub(crate) faults: Vec<(&'static str, u64)>,
+    pub(crate) memory_bytes: u64,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        name: &str,
+        description: &str,
+        source: String,
+        stages: Vec<(String, Arc<Plugin>)>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            source,
+            stages,
+            live: OnceLock::new(),
+            ended: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn live(&self) -> Option<&Live> {
+        self.live.get()
+    }
+
+    pub(crate) fn set_live(&self, live: Live) {
+        drop(self.live.set(live));
+    }
+
+    pub(crate) fn set_ended(&self, why: String) {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+
+    /// Why it cannot work now; `None` when it can.
+    fn waiting(&self) -> Option<String> {
+        if let Some(why) = &*self.ended.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Some(format!("ended: {why}"));
+        }
+        let Some(live) = self.live.get() else { return Some("connecting".to_owned()) };
+        let state = &live.stats.state;
+        if let Some(problem) = state.problem() {
+            return Some(problem);
+        }
+        if !state.source_connected.load(Ordering::Acquire) {
+            return Some("source not connected".to_owned());
+        }
+        (!state.ready()).then(|| "target not connected".to_owned())
+    }
+
+    /// For `/v1/pipelines`.
+    pub(crate) fn describe(&self) -> Value {
+        let waiting = self.waiting();
+        let mut counts = serde_json::Map::new();
+        if let Some(live) = self.live.get() {
+            let snapshot = live.stats.snapshot();
+            counts.insert("received".into(), snapshot.received.into());
+            counts.insert("in_flight".into(), snapshot.in_flight.into());
+            for outcome in Outcome::ALL {
+                counts.insert(outcome.name().into(), snapshot.outcome(outcome).into());
+            }
+        }
+        let stages: Vec<_> = self
+            .stages
+            .iter()
+            .map(|(stage, plugin)| json!({ "name": stage, "plugin": plugin.identity() }))
+            .collect();
+        json!({
+            "name": self.name,
+            "description": self.description,
+            "source": self.source,
+            "ready": waiting.is_none(),
+            "waiting_for": waiting,
+            "generation": self.live.get().map(|live| live.generation),
+            "messages": counts,
+            "stages": stages,
+        })
+    }
+}
+
+impl App {
+    /// What `/readyz` waits for; empty when everything is ready.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        self.entries
+            .iter()
+            .filter_map(|entry| Some(format!("{}: {}", entry.name, entry.waiting()?)))
+            .collect()
+    }
+
+    /// Every plugin once, by digest.
+    fn plugins(&self) -> Vec<&Arc<Plugin>> {
+        let mut plugins: Vec<&Arc<Plugin>> = Vec::new();
+        for (_, plugin) in self.entries.iter().flat_map(|entry| &entry.stages) {
+            if !plugins.iter().any(|seen| Arc::ptr_eq(seen, plugin)) {
+                plugins.push(plugin);
+            }
+        }
+        plugins
+    }
+}

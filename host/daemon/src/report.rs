@@ -1,0 +1,31 @@
+//! Writes what is for people or scripts: results to standard output, diagnostics to standard error.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use lockgate_config::Diagnostic;
+
+use crate::cli::Format;
+
+/// Prints one line of a command's result. A closed pipe ends nothing.
+pub(crate) fn line(text: impl AsRef<str>) {
+    drop(writeln!(stdout(), "{}", text.as_ref()));
+}
+
+/// Prints diagnostics for people on standard error, or as a JSON document on standard output.
+pub(crate) fn diagnostics(diagnostics: &[Diagnostic], format: Format) {
+    match format {
+        Format::Text => {
+            let text = lockgate_config::render_text(diagnostics, stderr().is_terminal());
+            drop(write!(stderr(), "{text}"));
+        }
+        Format::Json => {
+            let json = lockgate_config::render_json(diagnostics);
+            drop(writeln!(stdout(), "{json}"));
+        }
+    }
+}
+
+/// Prints an error that is no diagnostic.
+pub(crate) fn error(error: &anyhow::Error) {
+    drop(writeln!(stderr(), "error: {error:#}"));
+}
