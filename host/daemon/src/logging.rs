@@ -2,14 +2,20 @@
 
 use std::io::{IsTerminal, stderr};
 
+use lockgate_config::{LogFormat, LogSpec};
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging; a second call does nothing.
-pub(crate) fn start(default_level: &str) {
+pub(crate) fn start(spec: &LogSpec) {
     let filter = EnvFilter::try_from_env("LOCKGATE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(default_level));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{},lapin=error", spec.level)));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let started = if stderr().is_terminal() {
+    let pretty = match spec.format {
+        LogFormat::Auto => stderr().is_terminal(),
+        LogFormat::Pretty => true,
+        LogFormat::Json => false,
+    };
+    let started = if pretty {
         builder.with_target(false).try_init()
     } else {
         builder.json().flatten_event(true).with_target(false).try_init()

@@ -1,0 +1,171 @@
+//! Assemble: from a validated pipeline file to the parts of a pipeline.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lockgate_config::{
+    Capability, Code, Diagnostic, Loaded, PipelineSpec, StageRoutes, StageSpec, has_errors,
+    validate_routes,
+};
+use lockgate_engine::{Grants, Limits, MIN_THREAD_STACK};
+use lockgate_pipeline::{Chain, KeySource, OnError, Order, Parts, Settings, StageFactory};
+use lockgate_transport::Backoff;
+
+use crate::app::Entry;
+use crate::plugins::{self, Plugins, Ready};
+use crate::stage::PluginStage;
+use crate::transports::{self, Brokers};
+
+/// A pipeline ready to start.
+pub(crate) struct Assembled {
+    pub(crate) parts: Parts,
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) spec: PipelineSpec,
+}
+
+/// Loads pipeline files with this daemon's transports and plugins.
+pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
+    lockgate_config::load(
+        paths,
+        &lockgate_config::Context {
+            environment: &|name| std::env::var(name).ok(),
+            transports: &transports::LIST,
+            plugins: &plugins::NAMES,
+        },
+    )
+}
+
+/// Loads the plugins and connects everything to everything, but nothing to a broker yet. With
+/// the parts come warnings.
+///
+/// # Errors
+/// Everything that is wrong.
+pub(crate) fn assemble(
+    spec: &PipelineSpec,
+    plugins: &Plugins,
+    brokers: &Brokers,
+) -> Result<(Assembled, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut diagnostics = Vec::new();
+    let mut ready = Vec::new();
+    for stage in &spec.stages {
+        match plugins.configure(stage) {
+            Ok(plugin) => ready.push((stage, plugin)),
+            Err(errors) => diagnostics.extend(errors),
+        }
+    }
+    if ready.len() == spec.stages.len() {
+        let says: Vec<_> = ready
+            .iter()
+            .map(|(_, Ready { configured, .. })| StageRoutes {
+                routes: configured.routes().to_vec(),
+                unrouted: configured.unrouted(),
+            })
+            .collect();
+        diagnostics.extend(validate_routes(spec, &says));
+    }
+    if spec.dead_letter.is_none() {
+        let message = "the pipeline has no dead-letter target: what it gives up on is rejected, \
+                       and lost unless the queue dead-letters it";
+        let help = "add a `[dead_letter]` table";
+        diagnostics.push(spec.section.diagnostic(Code::NoDeadLetter, "name", message).help(help));
+    }
+    let wired = transports::wire(spec, brokers);
+    let wired = match wired {
+        Ok(wired) if !has_errors(&diagnostics) => wired,
+        wired => {
+            diagnostics.extend(wired.err().unwrap_or_default());
+            return Err(diagnostics);
+        }
+    };
+    let stages = ready
+        .iter()
+        .map(|(stage, Ready { plugin, .. })| (stage.name.clone(), plugin.clone()))
+        .collect();
+    let description = spec.description.as_deref().unwrap_or_default();
+    let entry = Entry::new(&spec.name, description, wired.source.describe(), stages);
+    let routes: HashMap<_, _> = wired.routes;
+    let parts = Parts {
+        name: spec.name.clone(),
+        source: wired.source,
+        chain: Chain { generation: 1, stages: ready.into_iter().map(stage_factory).collect() },
+        sinks: wired.sinks,
+        routes,
+        dead_letter: wired.dead_letter,
+        settings: settings(spec, wired.prefetch),
+    };
+    Ok((Assembled { parts, entry: Arc::new(entry), spec: spec.clone() }, diagnostics))
+}
+
+fn stage_factory((stage, ready): (&StageSpec, Ready)) -> Arc<dyn StageFactory> {
+    Arc::new(PluginStage {
+        name: stage.name.clone(),
+        plugin: ready.plugin.identity(),
+        configured: ready.configured,
+        on_error: match stage.on_error {
+            lockgate_config::OnError::DeadLetter => OnError::DeadLetter,
+            lockgate_config::OnError::Retry => OnError::Retry,
+            lockgate_config::OnError::Drop => OnError::Drop,
+            lockgate_config::OnError::Pass => OnError::Pass,
+        },
+    })
+}
+
+fn settings(spec: &PipelineSpec, prefetch: usize) -> Settings {
+    let defaults = Settings::default();
+    let delivery = &spec.delivery;
+    let retry = delivery.retry;
+    Settings {
+        order: match &delivery.order {
+            lockgate_config::Order::None => Order::None,
+            lockgate_config::Order::Strict => Order::Strict,
+            lockgate_config::Order::Key(key) => Order::Key(match key {
+                lockgate_config::KeySource::Header(name) => KeySource::Header(name.clone()),
+                lockgate_config::KeySource::RoutingKey => KeySource::RoutingKey,
+                lockgate_config::KeySource::Property(property) => KeySource::Property(*property),
+            }),
+        },
+        lanes: spec.lanes.unwrap_or(defaults.lanes),
+        batch_max: spec.batch.max,
+        in_flight: delivery.in_flight.map_or(prefetch, |limit| limit as usize),
+        attempts: retry.attempts,
+        retry: Backoff { min: retry.backoff.min, max: retry.backoff.max },
+        drain: delivery.drain_timeout,
+        lane_stack: defaults.lane_stack.max(MIN_THREAD_STACK),
+        ..defaults
+    }
+}
+
+/// What a stage's plugin may do.
+pub(crate) fn grants(stage: &StageSpec) -> Grants {
+    let granted = |capability| stage.grant.contains(&capability);
+    Grants {
+        clock: granted(Capability::Clock),
+        random: granted(Capability::Random),
+        ..Grants::default()
+    }
+}
+
+/// What a stage's plugin may use.
+pub(crate) fn limits(stage: &StageSpec) -> Limits {
+    let limits = &stage.limits;
+    Limits {
+        time: limits.time,
+        memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+        emitted: limits.emitted as usize,
+        log_lines: limits.log_lines,
+        isolation: match stage.isolation {
+            lockgate_config::Isolation::Instance => lockgate_engine::Isolation::Instance,
+            lockgate_config::Isolation::Batch => lockgate_engine::Isolation::Batch,
+            lockgate_config::Isolation::Message => lockgate_engine::Isolation::Message,
+        },
+        ..Limits::default()
+    }
+}
+
+/// Where compiled plugins are kept unless the host settings say: the user's cache folder.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    Some(base.or_else(home)?.join("lockgate/plugins"))
+}

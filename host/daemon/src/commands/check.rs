@@ -1,0 +1,72 @@
+//! `lockgate check`: everything that can be judged without running, and with `--broker` what only
+//! the broker knows.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lockgate_config::{Code, Diagnostic, PipelineSpec, has_errors};
+use lockgate_transport::ConnectError;
+
+use crate::assemble::{self, Assembled};
+use crate::cli::Format;
+use crate::plugins::Plugins;
+use crate::transports::Brokers;
+use crate::{exit, report};
+
+pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Result<ExitCode> {
+    let loaded = assemble::load(paths);
+    let mut diagnostics = loaded.diagnostics;
+    let plugins = Plugins::new(assemble::cache_dir())?;
+    let brokers = Brokers::default();
+    let mut assembled = Vec::new();
+    for spec in &loaded.pipelines {
+        match assemble::assemble(spec, &plugins, &brokers) {
+            Ok((one, warnings)) => {
+                diagnostics.extend(warnings);
+                assembled.push(one);
+            }
+            Err(errors) => diagnostics.extend(errors),
+        }
+    }
+    if broker {
+        diagnostics.extend(super::runtime()?.block_on(ask_brokers(assembled)));
+    }
+    report::diagnostics(&diagnostics, format);
+    if has_errors(&diagnostics) {
+        return Ok(exit::bad_input());
+    }
+    if format == Format::Text {
+        let count = loaded.pipelines.len();
+        report::line(format!("{count} pipeline{} fit to run", if count == 1 { "" } else { "s" }));
+    }
+    Ok(exit::OK)
+}
+
+/// Connects everything once and closes it again; takes no message.
+async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
+    const CLOSE: Duration = Duration::from_secs(2);
+    let mut found = Vec::new();
+    for Assembled { parts, spec, .. } in pipelines {
+        for sink in &parts.sinks {
+            match sink.connect(0).await {
+                Ok(sink) => sink.close(CLOSE).await,
+                Err(error) => found.push(refused(&spec, &sink.describe(), error)),
+            }
+        }
+        match parts.source.connect().await {
+            Ok(source) => source.close(CLOSE).await,
+            Err(error) => found.push(refused(&spec, &parts.source.describe(), error)),
+        }
+    }
+    found
+}
+
+fn refused(spec: &PipelineSpec, what: &str, error: ConnectError) -> Diagnostic {
+    let (code, text) = match error {
+        ConnectError::Fatal(text) => (Code::BrokerRefused, text),
+        ConnectError::Retry(text) => (Code::BrokerUnreachable, text),
+    };
+    let path = format!("source.{}", spec.source.kind);
+    spec.section.diagnostic(code, &path, format!("{what}: {text}"))
+}

@@ -1,0 +1,164 @@
+//! `lockgate run`: every pipeline given, until a signal.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lockgate_config::{Code, Diagnostic, has_errors, load_host};
+use lockgate_pipeline::{PipelineError, Running};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::app::{App, Entry, Live};
+use crate::assemble::{self, Assembled};
+use crate::cli::Format;
+use crate::plugins::Plugins;
+use crate::{admin, exit, logging, report};
+
+pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let mut diagnostics = Vec::new();
+    let host = load_host(config, &environment, &mut diagnostics);
+    let loaded = assemble::load(paths);
+    diagnostics.extend(loaded.diagnostics);
+    let Some(host) = host.filter(|_| !has_errors(&diagnostics)) else {
+        report::diagnostics(&diagnostics, Format::Text);
+        return Ok(exit::bad_input());
+    };
+    logging::start(&host.log);
+    let cache_dir = host.cache_dir.clone().or_else(assemble::cache_dir);
+    let plugins = Plugins::new(cache_dir)?;
+    let brokers = crate::transports::Brokers::default();
+    let mut pipelines = Vec::new();
+    for spec in &loaded.pipelines {
+        match assemble::assemble(spec, &plugins, &brokers) {
+            Ok((assembled, warnings)) => {
+                diagnostics.extend(warnings);
+                pipelines.push(assembled);
+            }
+            Err(errors) => diagnostics.extend(errors),
+        }
+    }
+    report::diagnostics(&diagnostics, Format::Text);
+    if has_errors(&diagnostics) {
+        return Ok(exit::bad_input());
+    }
+    super::runtime()?.block_on(serve(host.admin, pipelines))
+}
+
+/// What a pipeline's task reports.
+enum Event {
+    /// It refused to start, for a reason that waiting cannot mend.
+    Refused(Box<Diagnostic>),
+    /// It ended after it had started.
+    Ended,
+}
+
+async fn serve(
+    admin: lockgate_config::AdminSpec,
+    pipelines: Vec<Assembled>,
+) -> anyhow::Result<ExitCode> {
+    let entries: Vec<Arc<Entry>> = pipelines.iter().map(|one| one.entry.clone()).collect();
+    let app = Arc::new(App { entries });
+    if let Some(address) = admin.listen {
+        let token = admin.token.map(|token| token.expose().to_owned());
+        let bound = admin::listen(address, token, app.clone()).await?;
+        tracing::info!(address = %bound, "admin listener");
+    }
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop, running) = watch::channel(true);
+    let (report, mut events) = mpsc::channel(pipelines.len().max(1));
+    let mut tasks = JoinSet::new();
+    for pipeline in pipelines {
+        tasks.spawn(supervise(pipeline, running.clone(), report.clone()));
+    }
+    drop((report, running));
+    let mut refused = Vec::new();
+    let mut failed = false;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM, draining"),
+        _ = interrupt.recv() => tracing::info!("interrupted, draining"),
+        () = watch_over(&mut events, &mut refused, &mut failed) => {}
+    }
+    stop.send_replace(false);
+    while let Some(drained) = tasks.join_next().await {
+        failed |= !matches!(drained, Ok(true));
+    }
+    while let Ok(Event::Refused(diagnostic)) = events.try_recv() {
+        refused.push(*diagnostic);
+    }
+    if !refused.is_empty() {
+        report::diagnostics(&refused, Format::Text);
+        return Ok(exit::bad_input());
+    }
+    Ok(if failed { exit::failed() } else { exit::OK })
+}
+
+/// Returns when one pipeline refused to start, or all have ended.
+async fn watch_over(
+    events: &mut mpsc::Receiver<Event>,
+    refused: &mut Vec<Diagnostic>,
+    failed: &mut bool,
+) {
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Refused(diagnostic) => return refused.push(*diagnostic),
+            Event::Ended => *failed = true,
+        }
+    }
+}
+
+/// Starts a pipeline and stays with it; true when it drained in time.
+async fn supervise(
+    assembled: Assembled,
+    mut running: watch::Receiver<bool>,
+    report: mpsc::Sender<Event>,
+) -> bool {
+    let Assembled { parts, entry, spec } = assembled;
+    let mut live: Running = match lockgate_pipeline::start(parts, running.clone()).await {
+        Ok(live) => live,
+        Err(_) if !*running.borrow() => return true,
+        Err(error) => {
+            entry.set_ended(error.to_string());
+            drop(report.send(Event::Refused(Box::new(refusal(&spec, &error)))).await);
+            return false;
+        }
+    };
+    tracing::info!(pipeline = entry.name, source = entry.source, "running");
+    entry.set_live(Live { stats: live.stats.clone(), generation: live.generation });
+    let ended = tokio::select! {
+        ended = live.ended() => Some(ended),
+        _ = running.wait_for(|running| !running) => None,
+    };
+    match ended {
+        None => {
+            let in_time = live.stop().await;
+            let snapshot = entry.live().map(|live| live.stats.snapshot()).unwrap_or_default();
+            tracing::info!(pipeline = entry.name, in_time, ?snapshot, "drained");
+            in_time
+        }
+        Some(ended) => {
+            let why = ended.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
+            tracing::error!(pipeline = entry.name, error = why, "pipeline stopped");
+            entry.set_ended(why);
+            drop(report.send(Event::Ended).await);
+            false
+        }
+    }
+}
+
+fn refusal(spec: &lockgate_config::PipelineSpec, error: &PipelineError) -> Diagnostic {
+    match error {
+        PipelineError::Refused { .. } => {
+            let kind = spec.source.kind.as_str();
+            spec.section
+                .diagnostic(Code::BrokerRefused, &format!("source.{kind}"), error.to_string())
+                .help("mend the file or the broker; `lockgate check --broker` tells whether it fits")
+        }
+        PipelineError::Stage(_) => {
+            spec.section.diagnostic(Code::BadModule, "stage", error.to_string())
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Plugins: the shipped ones, embedded; files, read once and pinned by digest where asked.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use lockgate_config::{Code, Diagnostic, PluginRef, StageSpec};
+use lockgate_engine::{Compiler, ConfigureError, Configured, Engine, EngineConfig, LoadError, Plugin};
+
+/// Built by build.rs: the shipped plugins by name.
+static SHIPPED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// The names under which plugins are shipped, built into this binary or not.
+pub(crate) const NAMES: [&str; 4] = ["filter", "transform", "route", "spam-check"];
+
+/// Loads each module once, whatever the number of stages that use it.
+pub(crate) struct Plugins {
+    engine: Engine,
+    loaded: Mutex<HashMap<Key, Arc<Plugin>>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    bytes: [u8; 32],
+    terms: String,
+}
+
+impl Plugins {
+    /// With the cache in `cache_dir`, compiling in a child process of this binary.
+    pub(crate) fn new(cache_dir: Option<std::path::PathBuf>) -> anyhow::Result<Self> {
+        let exe = std::env::current_exe().context("cannot find the own binary")?;
+        let compiler = Compiler::Child { exe, args: vec!["compile-module".into()] };
+        let engine = Engine::new(EngineConfig { cache_dir, compiler })?;
+        Ok(Self { engine, loaded: Mutex::default() })
+    }
+
+    /// Loads and configures the plugin of a stage.
+    pub(crate) fn configure(&self, stage: &StageSpec) -> Result<Ready, Vec<Diagnostic>> {
+        let plugin = self.load(stage).map_err(|diagnostic| vec![*diagnostic])?;
+        let configured = plugin.configure(stage.config.json()).map_err(|error| match error {
+            ConfigureError::Settings(errors) => errors
+                .iter()
+                .map(|e| stage.setting_error(&e.pointer, e.offset.map(|o| o as usize), &e.message))
+                .collect(),
+            error => vec![stage.plugin_error(Code::PluginSetting, &error.to_string())],
+        })?;
+        Ok(Ready { plugin, configured })
+    }
+
+    fn load(&self, stage: &StageSpec) -> Result<Arc<Plugin>, Box<Diagnostic>> {
+        let refuse = |code, text: &str| Box::new(stage.plugin_error(code, text));
+        let bytes = match &stage.plugin {
+            PluginRef::Shipped(name) => {
+                shipped(name).map_err(|e| refuse(Code::MissingPlugin, &e.to_string()))?
+            }
+            PluginRef::File(path) => read(path, stage.limits.module)
+                .map_err(|e| refuse(Code::MissingPlugin, &format!("{e:#}")))?,
+        };
+        let digest = lockgate_engine::digest(&bytes);
+        if stage.sha256.is_some_and(|pinned| pinned != digest) {
+            let text = format!(
+                "the module's sha256 is {}, not the one that is pinned",
+                lockgate_engine::hex(&digest)
+            );
+            return Err(refuse(Code::BadModule, &text));
+        }
+        let (grants, limits) = (crate::assemble::grants(stage), crate::assemble::limits(stage));
+        let key = Key { bytes: digest, terms: format!("{grants:?} {limits:?}") };
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plugin) = loaded.get(&key) {
+            return Ok(plugin.clone());
+        }
+        let plugin = self.engine.load(bytes, &grants, &limits).map_err(|error| {
+            let code = match &error {
+                LoadError::ContractVersion { .. } => Code::BadContract,
+                LoadError::Denied { .. } => Code::NotGranted,
+                _ => Code::BadModule,
+            };
+            refuse(code, &error.to_string())
+        })?;
+        loaded.insert(key, plugin.clone());
+        Ok(plugin)
+    }
+}
+
+/// A plugin with its settings, ready to be opened by lanes.
+pub(crate) struct Ready {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) configured: Arc<Configured>,
+}
+
+/// The bytes of a shipped plugin.
+pub(crate) fn shipped(name: &str) -> anyhow::Result<Bytes> {
+    if let Some((_, bytes)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+        return Ok(Bytes::from_static(bytes));
+    }
+    if NAMES.contains(&name) {
+        bail!("this binary was built without the shipped plugins; build it with `make build`");
+    }
+    bail!("no plugin is shipped as `{name}`; there are {}", NAMES.join(", "))
+}
+
+/// Opens the file once and reads it whole: what is hashed is what is compiled.
+pub(crate) fn read(path: &Path, limit: u64) -> anyhow::Result<Bytes> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("cannot open {shown}"))?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {shown}"))?;
+    if bytes.len() as u64 > limit {
+        bail!("{shown} is larger than {limit} bytes");
+    }
+    Ok(bytes.into())
+}

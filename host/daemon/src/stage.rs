@@ -1,0 +1,41 @@
+//! The plugin stage: the sandbox behind the pipeline's Stage trait.
+
+use std::sync::Arc;
+
+use lockgate_engine::{Configured, Instance};
+use lockgate_message::{Input, Verdict};
+use lockgate_pipeline::{OnError, Stage, StageFactory};
+
+/// A configured plugin at its place in a chain.
+pub(crate) struct PluginStage {
+    pub(crate) name: String,
+    pub(crate) plugin: String,
+    pub(crate) configured: Arc<Configured>,
+    pub(crate) on_error: OnError,
+}
+
+struct Open(Instance);
+
+impl Stage for Open {
+    fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>) {
+        self.0.process(batch, verdicts);
+    }
+}
+
+impl StageFactory for PluginStage {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    fn open(&self, lane: usize) -> Result<Box<dyn Stage>, String> {
+        Ok(Box::new(Open(self.configured.open(lane))))
+    }
+
+    fn on_error(&self) -> OnError {
+        self.on_error
+    }
+}
