@@ -1,12 +1,15 @@
 //! App: what runs in this process, for health, metrics and the admin listener.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use lockgate_engine::Plugin;
+use lockgate_engine::Configured;
 use lockgate_message::Outcome;
 use lockgate_pipeline::Stats;
 use serde_json::{Value, json};
+
+use crate::plugins::identity;
 
 /// Everything that was started.
 pub(crate) struct App {
@@ -19,7 +22,7 @@ pub(crate) struct Entry {
     pub(crate) description: String,
     pub(crate) source: String,
     /// Stage names with their plugins.
-    pub(crate) stages: Vec<(String, Arc<Plugin>)>,
+    pub(crate) stages: Vec<(String, Arc<Configured>)>,
     live: OnceLock<Live>,
     ended: Mutex<Option<String>>,
 }
@@ -33,7 +36,7 @@ pub(crate) struct Live {
 /// Counters of one plugin over all pipelines.
 pub(crate) struct PluginStats {
     pub(crate) name: String,
-    pub(crate) faults: Vec<(&'static str, u64)>,
+    pub(crate) faults: BTreeMap<&'static str, u64>,
     pub(crate) memory_bytes: u64,
 }
 
@@ -42,7 +45,7 @@ impl Entry {
         name: &str,
         description: &str,
         source: String,
-        stages: Vec<(String, Arc<Plugin>)>,
+        stages: Vec<(String, Arc<Configured>)>,
     ) -> Self {
         Self {
             name: name.to_owned(),
@@ -97,7 +100,7 @@ impl Entry {
         let stages: Vec<_> = self
             .stages
             .iter()
-            .map(|(stage, plugin)| json!({ "name": stage, "plugin": plugin.identity() }))
+            .map(|(stage, plugin)| json!({ "name": stage, "plugin": identity(plugin.plugin()) }))
             .collect();
         json!({
             "name": self.name,
@@ -121,14 +124,51 @@ impl App {
             .collect()
     }
 
-    /// Every plugin once, by digest.
-    fn plugins(&self) -> Vec<&Arc<Plugin>> {
-        let mut plugins: Vec<&Arc<Plugin>> = Vec::new();
-        for (_, plugin) in self.entries.iter().flat_map(|entry| &entry.stages) {
-            if !plugins.iter().any(|seen| Arc::ptr_eq(seen, plugin)) {
-                plugins.push(plugin);
+    /// Counters by plugin name, over all stages that use it.
+    pub(crate) fn plugin_stats(&self) -> Vec<PluginStats> {
+        let mut all: Vec<PluginStats> = Vec::new();
+        for (_, stage) in self.entries.iter().flat_map(|entry| &entry.stages) {
+            let name = &stage.plugin().description().name;
+            let at = all.iter().position(|one| one.name == *name).unwrap_or_else(|| {
+                let (faults, memory_bytes) = (BTreeMap::new(), 0);
+                all.push(PluginStats { name: name.clone(), faults, memory_bytes });
+                all.len() - 1
+            });
+            let Some(one) = all.get_mut(at) else { continue };
+            let stats = stage.stats();
+            one.memory_bytes += stats.memory as u64;
+            for (kind, count) in stats.faults {
+                *one.faults.entry(kind.name()).or_default() += count;
             }
         }
-        plugins
+        all
+    }
+
+    /// For `/v1/plugins`: every plugin at every place where it is used.
+    pub(crate) fn describe_plugins(&self) -> Vec<Value> {
+        let stages = self.entries.iter().flat_map(|entry| {
+            entry.stages.iter().map(move |(stage, configured)| (&entry.name, stage, configured))
+        });
+        stages
+            .map(|(pipeline, stage, configured)| {
+                let (plugin, stats) = (configured.plugin(), configured.stats());
+                let faults: serde_json::Map<_, _> =
+                    stats.faults.iter().map(|(k, n)| (k.name().to_owned(), (*n).into())).collect();
+                json!({
+                    "pipeline": pipeline,
+                    "stage": stage,
+                    "name": plugin.description().name,
+                    "version": plugin.description().version,
+                    "digest": plugin.digest().to_string(),
+                    "door": plugin.door().name(),
+                    "paused": configured.is_paused(),
+                    "calls": stats.calls,
+                    "messages": stats.messages,
+                    "faults": faults,
+                    "memory_bytes": stats.memory,
+                    "log_lines_dropped": stats.log_lines_dropped,
+                })
+            })
+            .collect()
     }
 }

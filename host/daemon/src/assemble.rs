@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lockgate_config::{
-    Capability, Code, Diagnostic, Loaded, PipelineSpec, StageRoutes, StageSpec, has_errors,
+    Diagnostic, Loaded, PipelineSpec, StageRoutes, StageSpec, has_errors,
     validate_routes,
 };
-use lockgate_engine::{Grants, Limits, MIN_THREAD_STACK};
+use lockgate_engine::{Configured, Grants, Limits, MIN_THREAD_STACK};
 use lockgate_pipeline::{Chain, KeySource, OnError, Order, Parts, Settings, StageFactory};
 use lockgate_transport::Backoff;
 
 use crate::app::Entry;
-use crate::plugins::{self, Plugins, Ready};
+use crate::plugins::{self, Plugins};
 use crate::stage::PluginStage;
 use crate::transports::{self, Brokers};
 
@@ -47,7 +47,7 @@ pub(crate) fn assemble(
     brokers: &Brokers,
 ) -> Result<(Assembled, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let mut ready = Vec::new();
+    let mut ready: Vec<(&StageSpec, Arc<Configured>)> = Vec::new();
     for stage in &spec.stages {
         match plugins.configure(stage) {
             Ok(plugin) => ready.push((stage, plugin)),
@@ -57,18 +57,12 @@ pub(crate) fn assemble(
     if ready.len() == spec.stages.len() {
         let says: Vec<_> = ready
             .iter()
-            .map(|(_, Ready { configured, .. })| StageRoutes {
+            .map(|(_, configured)| StageRoutes {
                 routes: configured.routes().to_vec(),
                 unrouted: configured.unrouted(),
             })
             .collect();
         diagnostics.extend(validate_routes(spec, &says));
-    }
-    if spec.dead_letter.is_none() {
-        let message = "the pipeline has no dead-letter target: what it gives up on is rejected, \
-                       and lost unless the queue dead-letters it";
-        let help = "add a `[dead_letter]` table";
-        diagnostics.push(spec.section.diagnostic(Code::NoDeadLetter, "name", message).help(help));
     }
     let wired = transports::wire(spec, brokers);
     let wired = match wired {
@@ -80,7 +74,7 @@ pub(crate) fn assemble(
     };
     let stages = ready
         .iter()
-        .map(|(stage, Ready { plugin, .. })| (stage.name.clone(), plugin.clone()))
+        .map(|(stage, configured)| (stage.name.clone(), configured.clone()))
         .collect();
     let description = spec.description.as_deref().unwrap_or_default();
     let entry = Entry::new(&spec.name, description, wired.source.describe(), stages);
@@ -97,11 +91,11 @@ pub(crate) fn assemble(
     Ok((Assembled { parts, entry: Arc::new(entry), spec: spec.clone() }, diagnostics))
 }
 
-fn stage_factory((stage, ready): (&StageSpec, Ready)) -> Arc<dyn StageFactory> {
+fn stage_factory((stage, configured): (&StageSpec, Arc<Configured>)) -> Arc<dyn StageFactory> {
     Arc::new(PluginStage {
         name: stage.name.clone(),
-        plugin: ready.plugin.identity(),
-        configured: ready.configured,
+        plugin: plugins::identity(configured.plugin()),
+        configured,
         on_error: match stage.on_error {
             lockgate_config::OnError::DeadLetter => OnError::DeadLetter,
             lockgate_config::OnError::Retry => OnError::Retry,
@@ -138,12 +132,9 @@ fn settings(spec: &PipelineSpec, prefetch: usize) -> Settings {
 
 /// What a stage's plugin may do.
 pub(crate) fn grants(stage: &StageSpec) -> Grants {
-    let granted = |capability| stage.grant.contains(&capability);
-    Grants {
-        clock: granted(Capability::Clock),
-        random: granted(Capability::Random),
-        ..Grants::default()
-    }
+    let wanted = stage.grant.iter();
+    let known = wanted.filter_map(|one| lockgate_engine::Capability::from_name(one.name()));
+    known.fold(Grants::default(), Grants::with)
 }
 
 /// What a stage's plugin may use.

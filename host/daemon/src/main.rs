@@ -6,7 +6,6 @@ mod assemble;
 mod cli;
 mod commands;
 mod exit;
-mod inspect;
 mod logging;
 mod metrics;
 mod plugins;

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use lockgate_config::{Code, Diagnostic, PluginRef, StageSpec};
-use lockgate_engine::{Compiler, ConfigureError, Configured, Engine, EngineConfig, LoadError, Plugin};
+use lockgate_engine::{
+    Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, LoadError, Plugin,
+};
 
 /// Built by build.rs: the shipped plugins by name.
 static SHIPPED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
@@ -25,7 +27,7 @@ pub(crate) struct Plugins {
 
 #[derive(PartialEq, Eq, Hash)]
 struct Key {
-    bytes: [u8; 32],
+    digest: Digest,
     terms: String,
 }
 
@@ -39,16 +41,17 @@ impl Plugins {
     }
 
     /// Loads and configures the plugin of a stage.
-    pub(crate) fn configure(&self, stage: &StageSpec) -> Result<Ready, Vec<Diagnostic>> {
+    pub(crate) fn configure(&self, stage: &StageSpec) -> Result<Arc<Configured>, Vec<Diagnostic>> {
         let plugin = self.load(stage).map_err(|diagnostic| vec![*diagnostic])?;
-        let configured = plugin.configure(stage.config.json()).map_err(|error| match error {
+        let settings = stage.config.json();
+        let configured = plugin.configure(&stage.name, settings).map_err(|error| match error {
             ConfigureError::Settings(errors) => errors
                 .iter()
                 .map(|e| stage.setting_error(&e.pointer, e.offset.map(|o| o as usize), &e.message))
                 .collect(),
             error => vec![stage.plugin_error(Code::PluginSetting, &error.to_string())],
         })?;
-        Ok(Ready { plugin, configured })
+        Ok(configured)
     }
 
     fn load(&self, stage: &StageSpec) -> Result<Arc<Plugin>, Box<Diagnostic>> {
@@ -60,24 +63,22 @@ impl Plugins {
             PluginRef::File(path) => read(path, stage.limits.module)
                 .map_err(|e| refuse(Code::MissingPlugin, &format!("{e:#}")))?,
         };
-        let digest = lockgate_engine::digest(&bytes);
-        if stage.sha256.is_some_and(|pinned| pinned != digest) {
-            let text = format!(
-                "the module's sha256 is {}, not the one that is pinned",
-                lockgate_engine::hex(&digest)
-            );
+        let digest = Digest::of(&bytes);
+        let pinned = stage.sha256.map(|pin| pin.map(|byte| format!("{byte:02x}")).concat());
+        if pinned.is_some_and(|pinned| pinned != digest.to_string()) {
+            let text = format!("the module's sha256 is {digest}, not the one that is pinned");
             return Err(refuse(Code::BadModule, &text));
         }
         let (grants, limits) = (crate::assemble::grants(stage), crate::assemble::limits(stage));
-        let key = Key { bytes: digest, terms: format!("{grants:?} {limits:?}") };
+        let key = Key { digest, terms: format!("{grants:?} {limits:?}") };
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plugin) = loaded.get(&key) {
             return Ok(plugin.clone());
         }
-        let plugin = self.engine.load(bytes, &grants, &limits).map_err(|error| {
+        let plugin = self.engine.load(&bytes, grants, &limits).map_err(|error| {
             let code = match &error {
                 LoadError::ContractVersion { .. } => Code::BadContract,
-                LoadError::Denied { .. } => Code::NotGranted,
+                LoadError::Denied { .. } | LoadError::UnknownImports { .. } => Code::NotGranted,
                 _ => Code::BadModule,
             };
             refuse(code, &error.to_string())
@@ -87,10 +88,10 @@ impl Plugins {
     }
 }
 
-/// A plugin with its settings, ready to be opened by lanes.
-pub(crate) struct Ready {
-    pub(crate) plugin: Arc<Plugin>,
-    pub(crate) configured: Arc<Configured>,
+/// A plugin as people know it: name, version and digest.
+pub(crate) fn identity(plugin: &Plugin) -> String {
+    let description = plugin.description();
+    format!("{} {} sha256:{}", description.name, description.version, plugin.digest())
 }
 
 /// The bytes of a shipped plugin.

@@ -19,7 +19,7 @@ pub(crate) fn diagnostics(diagnostics: &[Diagnostic], format: Format) {
             drop(write!(stderr(), "{text}"));
         }
         Format::Json => {
-            let json = lockgate_config::render_json(diagnostics);
+            let json = serde_json::json!({ "diagnostics": diagnostics });
             drop(writeln!(stdout(), "{json}"));
         }
     }

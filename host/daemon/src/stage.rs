@@ -31,8 +31,9 @@ impl StageFactory for PluginStage {
         &self.plugin
     }
 
-    fn open(&self, lane: usize) -> Result<Box<dyn Stage>, String> {
-        Ok(Box::new(Open(self.configured.open(lane))))
+    fn open(&self, _lane: usize) -> Result<Box<dyn Stage>, String> {
+        let instance = self.configured.open().map_err(|fault| fault.to_string())?;
+        Ok(Box::new(Open(instance)))
     }
 
     fn on_error(&self) -> OnError {

@@ -220,7 +220,13 @@ impl Dispatcher {
                 (index, sink, places, results)
             })
         });
-        for (index, sink, places, put) in join_all(puts).await {
+        let phase = self.phase.clone();
+        let puts = tokio::select! {
+            puts = join_all(puts) => puts,
+            // Time is up: the sinks go with their puts, and what they held is unknown.
+            () = abandoned(phase) => return results,
+        };
+        for (index, sink, places, put) in puts {
             let dead = put.iter().any(|result| matches!(result, Err(PutError::Unknown(_))));
             for (place, result) in places.into_iter().zip(put) {
                 if let Some(slot) = results.get_mut(place) {
@@ -287,9 +293,9 @@ impl Dispatcher {
 
     /// Gives the delivery back to the source's broker.
     fn requeue(&self, job: Job) {
-        self.flow.settled(1);
-        self.stats.settled(self.lane, &[(Outcome::Requeued, 1)]);
         drop(job);
+        self.stats.settled(self.lane, &[(Outcome::Requeued, 1)]);
+        self.flow.settled(1);
     }
 
     /// Holds the delivery, unacked, until its next try; given back at once when draining.
@@ -306,8 +312,9 @@ impl Dispatcher {
                 () = draining(phase) => vec![delivery],
             };
             if !late.is_empty() {
-                flow.settled(late.len());
+                // Counted first: whoever sees the flow idle may read the counts.
                 stats.settled(lane, &[(Outcome::Requeued, late.len() as u64)]);
+                flow.settled(late.len());
             }
         });
     }

@@ -101,7 +101,7 @@ async fn play(
 async fn feed_orders(broker: &Broker, messages: u64) -> anyhow::Result<Made> {
     let mut orders = Orders::new();
     while orders.made.orders < messages {
-        broker.until_depth_below("orders.in", AHEAD).await;
+        broker.until("orders.in", |queue| queue.ready < AHEAD).await?;
         for _ in 0..256.min(messages - orders.made.orders) {
             let order = orders.next();
             broker.publish("orders", "order.new", order)?;

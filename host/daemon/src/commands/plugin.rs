@@ -3,32 +3,71 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use lockgate_engine::{Inspection, hex};
+use anyhow::Context;
+use lockgate_engine::{Inspection, inspect as read_module};
 use serde_json::json;
 
 use crate::cli::Format;
 use crate::{exit, plugins, report};
 
-/// Largest module that is looked at, bytes.
-const MODULE_MAX: u64 = 256 << 20;
-
 pub(crate) fn inspect(plugin: &str, format: Format) -> anyhow::Result<ExitCode> {
     let bytes = if plugins::NAMES.contains(&plugin) {
         plugins::shipped(plugin)
     } else {
-        plugins::read(Path::new(plugin), MODULE_MAX)
+        plugins::read(Path::new(plugin), lockgate_engine::MAX_MODULE as u64)
     };
-    let inspection = bytes.and_then(|bytes| Ok(lockgate_engine::inspect(&bytes)?));
-    let inspection = match inspection {
-        Ok(inspection) => inspection,
-        Err(error) => {
-            report::error(&error.context(format!("{plugin} is not a plugin that can be loaded")));
-            return Ok(exit::bad_input());
-        }
-    };
+    let inspected = bytes.and_then(|bytes| Ok((read_module(&bytes)?, bytes.len())));
+    let (inspection, size) =
+        match inspected.with_context(|| format!("{plugin} cannot be loaded as a plugin")) {
+            Ok(inspected) => inspected,
+            Err(error) => {
+                report::error(&error);
+                return Ok(exit::bad_input());
+            }
+        };
     match format {
-        Format::Json => report::line(as_json(&inspection).to_string()),
-        Format::Text => as_text(&inspection).into_iter().for_each(report::line),
+        Format::Json => report::line(as_json(&inspection, size).to_string()),
+        Format::Text => as_text(&inspection, size).iter().for_each(report::line),
     }
     Ok(exit::OK)
+}
+
+fn as_json(inspection: &Inspection, size: usize) -> serde_json::Value {
+    let description = inspection.description.as_ref();
+    json!({
+        "name": description.map(|d| &d.name),
+        "version": description.map(|d| &d.version),
+        "contract": description.map(|d| &d.contract),
+        "door": inspection.door.name(),
+        "sha256": inspection.digest.to_string(),
+        "size": size,
+        "imports": inspection.imports,
+        "capabilities": description.map(|d| &d.capabilities),
+        "reasons": description.map(|d| &d.reasons),
+        "settings_schema": description.map(|d| &d.settings_schema),
+    })
+}
+
+fn as_text(inspection: &Inspection, size: usize) -> Vec<String> {
+    let list = |items: &[String]| match items.is_empty() {
+        true => "none".to_owned(),
+        false => items.join(", "),
+    };
+    let mut lines = Vec::new();
+    if let Some(description) = &inspection.description {
+        lines.push(format!("name          {} {}", description.name, description.version));
+        lines.push(format!("contract      {}", description.contract));
+        lines.push(format!("capabilities  {}", list(&description.capabilities)));
+        lines.push(format!("reasons       {}", list(&description.reasons)));
+    } else {
+        lines.push("name          not stated in the file; the plugin says it when it runs".into());
+    }
+    lines.push(format!("door          {}", inspection.door.name()));
+    lines.push(format!("sha256        {}", inspection.digest));
+    lines.push(format!("size          {size} bytes"));
+    lines.push(format!("imports       {}", list(&inspection.imports)));
+    if let Some(description) = &inspection.description {
+        lines.push(format!("settings      {:#}", description.settings_schema));
+    }
+    lines
 }

@@ -1,0 +1,132 @@
+//! Code: the stable names of everything that can be wrong, in one table.
+
+use std::fmt;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Nothing is started.
+    Error,
+    /// Worth knowing; stops nothing.
+    Warning,
+}
+
+impl Severity {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($variant:ident $number:literal $severity:ident $doc:literal;)*) => {
+        /// What is wrong. A number, once given, keeps its meaning for ever.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u16)]
+        pub enum Code { $(#[doc = $doc] $variant = $number,)* }
+
+        impl Code {
+            /// Every code, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// How bad it usually is.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)* }
+            }
+
+            /// What it means and what to do, for the reference page.
+            pub fn doc(self) -> &'static str {
+                match self { $(Self::$variant => $doc,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Unreadable 1 Error "A file or folder cannot be read. Check the path and its permissions.";
+    TooLarge 2 Error "A configuration file is larger than 1 MiB. Split it.";
+    NotUtf8 3 Error "A configuration file is not UTF-8 text. Save it as UTF-8.";
+    Syntax 4 Error "The file is not valid TOML. Every syntax error of a file is reported; nothing else is judged until they are gone.";
+    NoPipelines 5 Error "A folder holds no pipeline file (`*.toml` other than `*.test.toml`), or nothing was given to run.";
+    TooMany 6 Error "There are more of something than Lockgate takes, or more problems in a file than it shows.";
+
+    UnknownKey 101 Error "A key has no meaning where it stands. The nearest known key is suggested.";
+    WrongType 102 Error "A value has another type than its key takes, or is not one of its choices.";
+    MissingKey 103 Error "A key that must be there is not.";
+    BadValue 104 Error "A value has the right type but does not make sense, or is outside its limits.";
+    BadVersion 105 Error "`version` is missing or is not one that this Lockgate reads. It reads version 1.";
+    BadName 106 Error "A name is empty, longer than 64 bytes, or has other characters than a-z, 0-9, `-` and `_`.";
+    DuplicateName 107 Error "Two stages of a pipeline, or two pipelines of a run, have the same name.";
+    Datetime 108 Error "No setting takes a TOML date or time. Write it as a string.";
+
+    BadInterpolation 201 Error "`${` is not followed by a variable's name and `}`. Write `$$` for a plain dollar sign.";
+    UnsetVariable 202 Error "A variable without a default is not set. Set it, or write `${NAME:-default}`.";
+    SecretFile 203 Error "The file that `secret_file` names cannot be read, is larger than 64 KiB, or is not UTF-8 text.";
+    ExpandedTooLarge 204 Error "The values that variables and secret files put into one file are larger than 1 MiB in all.";
+
+    NoSource 301 Error "The pipeline has no source table.";
+    SeveralTransports 302 Error "A source, a route or the dead-letter target names more than one transport. It takes exactly one.";
+    UnknownTransport 303 Error "No transport of this name exists, or it cannot be used in this direction.";
+    NoTransport 304 Error "A route or the dead-letter target names no transport.";
+    BadSetting 305 Error "A transport refuses its settings.";
+
+    UnknownPlugin 401 Error "No shipped plugin has this name. A plugin of your own is given by a path with a `/` in it or that ends in `.wasm`.";
+    MissingPlugin 402 Error "The plugin's file does not exist or cannot be read. Paths start from the pipeline file's folder.";
+    BadDigest 403 Error "`sha256` is not 64 hexadecimal digits, or pins a shipped plugin.";
+    BadModule 404 Error "The plugin's file is not a WebAssembly module that Lockgate can load, or not the one that `sha256` pins.";
+    BadContract 405 Error "The plugin speaks a version of the contract that this Lockgate does not.";
+    NotGranted 406 Error "The plugin asks for a capability that the pipeline does not grant. Add it to the stage's `grant`, if you trust it with that.";
+    PluginSetting 407 Error "The plugin refuses its `config`.";
+
+    UndeclaredRoute 501 Error "A stage names a route that the pipeline does not declare.";
+    MayLeaveUnrouted 502 Error "A message can come out of the last stage with no route, and there is no `[route.default]` for it.";
+    UnusedRoute 503 Warning "No stage names this route, so no message can reach it.";
+    UnreachableStage 504 Warning "Every message has left the chain before this stage.";
+    NoDeadLetter 505 Warning "The pipeline has no `[dead_letter]` target. What it gives up on is rejected, and what the broker makes of that depends on the queue's own policy.";
+
+    TokenRequired 601 Error "The admin address is not loopback, so a token is required.";
+
+    BrokerRefused 701 Error "The broker refuses what the file declares: a queue or exchange that is missing or exists with other arguments, or the credentials.";
+    BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";
+    MayLose 703 Warning "The broker is set up so that messages can be lost there, whatever Lockgate does.";
+}
+
+impl fmt::Display for Code {
+    /// `LG0123`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LG{:04}", *self as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn numbers_ascend_and_so_are_unique() {
+        assert!(Code::ALL.windows(2).all(|pair| (pair[0] as u16) < pair[1] as u16));
+    }
+
+    /// `BLESS=1` writes the page anew.
+    #[test]
+    fn reference_page_lists_every_code() {
+        let mut page = String::from(
+            "# Diagnostics\n\nEvery error and warning about a configuration has a code that keeps its \
+             meaning for ever.\nThis page is written from the table in \
+             `host/config/src/diagnostic/code.rs` by its test (`BLESS=1`).\n\n\
+             | code | severity | meaning and way out |\n|---|---|---|\n",
+        );
+        for code in Code::ALL {
+            writeln!(page, "| {code} | {} | {} |", code.severity().name(), code.doc()).unwrap();
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/diagnostics.md");
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), page, "run this test with BLESS=1");
+    }
+}

@@ -1,0 +1,188 @@
+//! Host settings: `lockgate.toml`, all of it optional.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::diagnostic::{Code, Diagnostic, has_errors};
+use crate::load::{finish, read_file};
+use crate::pipeline::version;
+use crate::secret::Secret;
+use crate::section::Section;
+
+/// What is not of one pipeline.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct HostSpec {
+    pub admin: AdminSpec,
+    /// Where compiled plugins are kept. A relative path starts from the file's folder; the daemon
+    /// chooses where none is given.
+    pub cache_dir: Option<PathBuf>,
+    pub log: LogSpec,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AdminSpec {
+    /// Where health, metrics and the API are served: 127.0.0.1:8642 by default. `"off"` is none.
+    pub listen: Option<SocketAddr>,
+    /// What requests must bear; always there if `listen` is not loopback. At least 16 bytes.
+    pub token: Option<Secret>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogSpec {
+    /// `error`, `warn`, `info` (default), `debug` or `trace`.
+    pub level: &'static str,
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    Pretty,
+    Json,
+}
+
+/// The name of the file that is read where no other is given.
+const DEFAULT_FILE: &str = "lockgate.toml";
+/// The port that no well-known service uses.
+const DEFAULT_PORT: u16 = 8642;
+const TOKEN_MIN: usize = 16;
+
+impl Default for AdminSpec {
+    fn default() -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
+        Self { listen: Some(listen), token: None }
+    }
+}
+
+impl Default for LogSpec {
+    fn default() -> Self {
+        Self { level: "info", format: LogFormat::Auto }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawHost {
+    version: IgnoredAny,
+    admin: RawAdmin,
+    cache_dir: Option<PathBuf>,
+    log: RawLog,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawAdmin {
+    listen: Option<String>,
+    token: Option<Secret>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawLog {
+    level: RawLevel,
+    format: LogFormat,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Loads the host settings from `path`, which must then exist, or from `lockgate.toml` in the
+/// working folder if it does. `None` if there is any error.
+pub fn load_host(
+    path: Option<&Path>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<HostSpec> {
+    let path = match path {
+        Some(path) => path,
+        None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+        None => return Some(HostSpec::default()),
+    };
+    let file = read_file(path, diagnostics)?;
+    let mut found = Vec::new();
+    let spec = Section::root(&file, environment, &mut found)
+        .and_then(|section| parse(&section, &mut found))
+        .filter(|_| !has_errors(&found));
+    finish(&file, found, diagnostics);
+    spec
+}
+
+fn parse(section: &Section, diagnostics: &mut Vec<Diagnostic>) -> Option<HostSpec> {
+    if !version(section, diagnostics) {
+        return None;
+    }
+    let raw: RawHost = section.read(diagnostics)?;
+    let cache_dir = raw.cache_dir.map(|folder| section.file().folder().join(folder));
+    let level = match raw.log.level {
+        RawLevel::Error => "error",
+        RawLevel::Warn => "warn",
+        RawLevel::Info => "info",
+        RawLevel::Debug => "debug",
+        RawLevel::Trace => "trace",
+    };
+    let log = LogSpec { level, format: raw.log.format };
+    Some(HostSpec { admin: admin(section, raw.admin, diagnostics), cache_dir, log })
+}
+
+fn admin(section: &Section, raw: RawAdmin, diagnostics: &mut Vec<Diagnostic>) -> AdminSpec {
+    let mut spec = AdminSpec { token: raw.token, ..AdminSpec::default() };
+    match raw.listen.as_deref() {
+        None => {}
+        Some("off") => spec.listen = None,
+        Some(text) => match text.parse::<SocketAddr>() {
+            Ok(address) => spec.listen = Some(address),
+            Err(_) => diagnostics.push(
+                section
+                    .diagnostic(
+                        Code::BadValue,
+                        "admin.listen",
+                        "this is not an address with a port",
+                    )
+                    .help(format!(
+                        "write \"127.0.0.1:{DEFAULT_PORT}\", \"[::1]:{DEFAULT_PORT}\" or \"off\""
+                    )),
+            ),
+        },
+    }
+    if let Some(address) = spec.listen
+        && !address.ip().is_loopback()
+        && spec.token.is_none()
+        && section.node().child("admin").is_none_or(|admin| admin.child("token").is_none())
+    {
+        let message = format!("{address} is not loopback, so the API needs a token");
+        diagnostics.push(
+            section
+                .diagnostic(Code::TokenRequired, "admin.listen", message)
+                .help("add `token = { secret_file = \"…\" }` to `[admin]`"),
+        );
+    }
+    if spec.token.as_ref().is_some_and(|token| token.expose().len() < TOKEN_MIN) {
+        let message = format!("the token is shorter than {TOKEN_MIN} bytes");
+        diagnostics.push(
+            section
+                .diagnostic(Code::BadValue, "admin.token", message)
+                .help("`openssl rand -hex 32` makes a good one"),
+        );
+    }
+    spec
+}

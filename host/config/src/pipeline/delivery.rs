@@ -1,0 +1,101 @@
+//! Reads `[delivery]`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{endpoint, within};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::section::Section;
+use crate::spec::{Backoff, DeliverySpec, KeySource, Order, RetrySpec};
+use crate::units::{Time, TimeRange};
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawDelivery {
+    order: Option<RawOrder>,
+    retry: RawRetry,
+    id: Option<String>,
+    drain_timeout: Option<Time>,
+    in_flight: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawOrder {
+    None,
+    Strict,
+    Key(String),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawRetry {
+    attempts: Option<u32>,
+    backoff: Option<TimeRange>,
+}
+
+pub(super) fn parse(root: &Section, diagnostics: &mut Vec<Diagnostic>) -> DeliverySpec {
+    let mut spec = DeliverySpec::default();
+    let Some(section) = root.child("delivery") else { return spec };
+    if !endpoint::is_table(&section, "a table", diagnostics) {
+        return spec;
+    }
+    let raw: RawDelivery = section.read(diagnostics).unwrap_or_default();
+    spec.order = match raw.order {
+        None | Some(RawOrder::None) => Order::None,
+        Some(RawOrder::Strict) => Order::Strict,
+        Some(RawOrder::Key(text)) => match key(&section, "order.key", &text, diagnostics) {
+            Some(key) => Order::Key(key),
+            None => Order::None,
+        },
+    };
+    spec.id = raw.id.and_then(|text| key(&section, "id", &text, diagnostics));
+    spec.retry = retry(&section, &raw.retry, diagnostics);
+    let mut drain = Time(spec.drain_timeout);
+    let longest = Time(Duration::from_secs(3600));
+    let shortest = Time(Duration::ZERO);
+    within(
+        &section,
+        "drain_timeout",
+        raw.drain_timeout,
+        shortest..=longest,
+        &mut drain,
+        diagnostics,
+    );
+    spec.drain_timeout = drain.0;
+    // The most that a prefetch of AMQP can say.
+    within(&section, "in_flight", raw.in_flight, 1..=65_535, &mut 0, diagnostics);
+    spec.in_flight = raw.in_flight;
+    spec
+}
+
+fn retry(section: &Section, raw: &RawRetry, diagnostics: &mut Vec<Diagnostic>) -> RetrySpec {
+    let mut spec = RetrySpec::default();
+    within(section, "retry.attempts", raw.attempts, 1..=1000, &mut spec.attempts, diagnostics);
+    if let Some(TimeRange { min, max }) = raw.backoff {
+        let limits = Time(Duration::from_millis(1))..=Time(Duration::from_secs(24 * 3600));
+        let (mut from, mut to) = (Time(min), Time(max));
+        let path = "retry.backoff";
+        within(section, path, Some(from), limits.clone(), &mut from, diagnostics);
+        within(section, path, Some(to), limits, &mut to, diagnostics);
+        spec.backoff = Backoff { min: from.0, max: to.0 };
+    }
+    spec
+}
+
+fn key(
+    section: &Section,
+    path: &str,
+    text: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<KeySource> {
+    let key = KeySource::parse(text);
+    if key.is_none() {
+        let message = format!("`{text}` does not name a part of a message");
+        diagnostics.push(section.diagnostic(Code::BadValue, path, message).help(
+            "write `header:<name>`, `routing_key`, or `property:<name>` such as `property:message_id`",
+        ));
+    }
+    key
+}

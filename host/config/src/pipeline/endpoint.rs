@@ -1,0 +1,95 @@
+//! An endpoint: the one table that names a transport.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::document::Value;
+use crate::load::{Context, Transport};
+use crate::section::Section;
+use crate::spec::Endpoint;
+use crate::suggest::{one_of, way_out};
+
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Direction {
+    Source,
+    Target,
+}
+
+impl Direction {
+    fn check(self, transport: &Transport<'_>) -> Option<fn(&Section) -> Vec<Diagnostic>> {
+        match self {
+            Self::Source => transport.source,
+            Self::Target => transport.target,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Target => "target",
+        }
+    }
+}
+
+/// Reads `[source]`, `[route.x]` or `[dead_letter]`: a table with one table in it, which is named
+/// like a transport and is that transport's settings.
+pub(super) fn parse(
+    section: &Section,
+    direction: Direction,
+    context: &Context<'_>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Endpoint> {
+    if !is_table(section, "a table that names a transport", diagnostics) {
+        return None;
+    }
+    let able = context.transports.iter().filter(|one| direction.check(one).is_some());
+    let known = able.clone().map(|one| one.kind);
+    let keys: Vec<&str> = section.keys().collect();
+    let title = section.title();
+    for extra in keys.iter().skip(1) {
+        let message = format!("{title} names a second transport, `{extra}`; it takes exactly one");
+        diagnostics
+            .push(Diagnostic::new(Code::SeveralTransports, message).at(section.key_place(extra)));
+    }
+    let Some(kind) = keys.first() else {
+        let message = format!("{title} names no transport");
+        let help = format!("name one: {}", one_of(known));
+        diagnostics.push(section.diagnostic(Code::NoTransport, "", message).help(help));
+        return None;
+    };
+    let settings = section.child(kind)?;
+    let check = able.clone().find(|one| one.kind == *kind).and_then(|one| direction.check(one));
+    let Some(check) = check else {
+        let message = if context.transports.iter().any(|one| one.kind == *kind) {
+            format!("the transport `{kind}` cannot be a {}", direction.name())
+        } else {
+            format!("there is no transport `{kind}`")
+        };
+        diagnostics.push(
+            Diagnostic::new(Code::UnknownTransport, message)
+                .at(section.key_place(kind))
+                .help(way_out(kind, known)),
+        );
+        return None;
+    };
+    if !is_table(&settings, "the transport's settings, a table", diagnostics) {
+        return None;
+    }
+    diagnostics.append(&mut check(&settings));
+    Some(Endpoint { kind: (*kind).to_owned(), settings })
+}
+
+/// Whether the section is a table, and a report if not.
+pub(super) fn is_table(
+    section: &Section,
+    expected: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> bool {
+    match &section.node().value {
+        Value::Table(_) => true,
+        Value::Broken => false,
+        _ => {
+            let message = format!("expected {expected}, found {}", section.node().describe());
+            diagnostics.push(section.diagnostic(Code::WrongType, "", message));
+            false
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Reader: serde over the tree, with every unknown key and wrong type collected.
+//!
+//! Serde stops at the first wrong value. So the value that was wrong is left out and the whole is
+//! read again, until nothing more is found; what is left out never changes the tree.
+
+mod access;
+mod error;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use serde::Deserialize;
+use serde::de::value::StrDeserializer;
+use serde::de::{Deserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+use self::access::{Choice, Elements, Fields};
+use self::error::ReadError;
+use super::Section;
+use crate::diagnostic::Diagnostic;
+use crate::document::{Entry, Node, Value};
+use crate::suggest;
+
+/// Rounds of reading again; more wrong values in one table than this are not all reported.
+const ROUNDS_MAX: usize = 64;
+
+/// Reads `section` into `T`, and says whether nothing was left out; `None` where even without what
+/// is wrong it is not a `T`.
+pub(super) fn read<'a, T: Deserialize<'a>>(
+    section: &'a Section,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> (Option<T>, bool) {
+    let state = State::default();
+    let mut read = None;
+    for _ in 0..ROUNDS_MAX {
+        match T::deserialize(Reader { node: section.node(), state: &state }) {
+            Ok(value) => {
+                read = Some(value);
+                break;
+            }
+            Err(error) => {
+                diagnostics.extend(error.diagnose(section, &state));
+                match error.entry {
+                    Some(node) if state.leave_out(node) => {}
+                    _ => break,
+                }
+            }
+        }
+    }
+    let unknown = state.unknown.borrow();
+    diagnostics.extend(unknown.iter().map(|(entry, known)| {
+        let place = section.place_of(entry.key_span.clone());
+        let message = format!("unknown key `{}`", entry.key);
+        Diagnostic::new(crate::Code::UnknownKey, message)
+            .at(place)
+            .help(suggest::way_out(&entry.key, known.iter().copied()))
+    }));
+    let complete = unknown.is_empty() && state.left_out.borrow().is_empty();
+    (read, complete)
+}
+
+/// What all the rounds of one reading share.
+#[derive(Default)]
+struct State<'a> {
+    /// Addresses of the nodes that were wrong and are passed over.
+    left_out: RefCell<HashSet<usize>>,
+    unknown: RefCell<Vec<(&'a Entry, &'static [&'static str])>>,
+    /// Addresses of the entries in `unknown`: a later round comes by again.
+    seen: RefCell<HashSet<usize>>,
+}
+
+impl<'a> State<'a> {
+    fn leave_out(&self, node: &Node) -> bool {
+        self.left_out.borrow_mut().insert(address(node))
+    }
+
+    fn is_left_out(&self, node: &Node) -> bool {
+        self.left_out.borrow().contains(&address(node))
+    }
+
+    fn report_unknown(&self, entry: &'a Entry, known: &'static [&'static str]) {
+        if self.seen.borrow_mut().insert(address(&entry.node)) {
+            self.unknown.borrow_mut().push((entry, known));
+        }
+    }
+}
+
+/// The tree does not move while it is read, so an address names a node.
+fn address(node: &Node) -> usize {
+    std::ptr::from_ref(node).addr()
+}
+
+/// Deserializes one node.
+#[derive(Clone, Copy)]
+struct Reader<'a, 's> {
+    node: &'a Node,
+    state: &'s State<'a>,
+}
+
+impl<'a> Reader<'a, '_> {
+    /// Gives an error without a place this node's.
+    fn here<T>(self, result: Result<T, ReadError<'a>>) -> Result<T, ReadError<'a>> {
+        result.map_err(|mut error| {
+            error.at.get_or_insert(self.node);
+            error
+        })
+    }
+
+    /// Visits the node; `known` are the only keys that a table may have.
+    fn visit<V: Visitor<'a>>(
+        self,
+        visitor: V,
+        known: Option<&'static [&'static str]>,
+    ) -> Result<V::Value, ReadError<'a>> {
+        self.here(match &self.node.value {
+            Value::Text(text) => visitor.visit_borrowed_str(&text.value),
+            Value::Integer(number) => visitor.visit_i64(*number),
+            Value::Float(number) => visitor.visit_f64(*number),
+            Value::Boolean(flag) => visitor.visit_bool(*flag),
+            Value::Array(elements) => visitor.visit_seq(Elements::new(elements, self.state)),
+            Value::Table(entries) => visitor.visit_map(Fields::new(entries, self.state, known)),
+            Value::Broken => Err(ReadError::silent()),
+        })
+    }
+}
+
+impl<'de> Deserializer<'de> for Reader<'de, '_> {
+    type Error = ReadError<'de>;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        self.visit(visitor, None)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        visitor.visit_unit()
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.visit(visitor, Some(fields))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.here(match &self.node.value {
+            Value::Text(text) => visitor.visit_enum(StrDeserializer::new(&text.value)),
+            Value::Table(entries) => match entries.as_slice() {
+                [entry] => visitor.visit_enum(Choice { entry, state: self.state }),
+                _ => Err(ReadError::one_of(variants)),
+            },
+            Value::Broken => Err(ReadError::silent()),
+            _ => Err(ReadError::one_of(variants)),
+        })
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map identifier
+    }
+}

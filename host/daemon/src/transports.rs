@@ -1,0 +1,185 @@
+//! The transports: the one list of them, and how their settings become connectors.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lockgate_config::{Diagnostic, Endpoint, PipelineSpec, Section, Transport};
+use lockgate_pipeline::{Routes, Target};
+use lockgate_transport::{SinkConnector, SourceConnector};
+use lockgate_transport_amqp::{self as amqp, AmqpSink, AmqpSource};
+use lockgate_transport_memory::{self as memory, Broker, MemorySinkConnector, MemorySourceConnector};
+use serde::de::DeserializeOwned;
+
+/// Every transport, and what judges its settings while a file is read.
+pub(crate) const LIST: [Transport<'static>; 2] = [
+    Transport {
+        kind: "amqp",
+        source: Some(|section| judge(section, amqp::SourceSettings::validate)),
+        target: Some(|section| judge(section, amqp::RouteSettings::validate)),
+    },
+    Transport {
+        kind: "memory",
+        source: Some(|section| judge(section, memory::SourceSettings::validate)),
+        target: Some(|section| judge(section, memory::RouteSettings::validate)),
+    },
+];
+
+/// What lives as long as the process: the embedded broker, shared by all pipelines.
+#[derive(Default)]
+pub(crate) struct Brokers {
+    memory: Broker,
+}
+
+impl Brokers {
+    /// The embedded broker.
+    pub(crate) fn memory(&self) -> Broker {
+        self.memory.clone()
+    }
+}
+
+/// A pipeline's connections.
+pub(crate) struct Wired {
+    pub(crate) source: Arc<dyn SourceConnector>,
+    /// Deliveries that the source gives without a settlement.
+    pub(crate) prefetch: usize,
+    pub(crate) sinks: Vec<Arc<dyn SinkConnector>>,
+    pub(crate) routes: Routes,
+    pub(crate) dead_letter: Option<Target>,
+}
+
+/// An error of a transport's own settings: where and what.
+trait SettingsError {
+    fn path(&self) -> &str;
+    fn message(&self) -> &str;
+}
+
+impl SettingsError for amqp::SettingsError {
+    fn path(&self) -> &str {
+        &self.path
+    }
+    fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl SettingsError for memory::SettingsError {
+    fn path(&self) -> &str {
+        &self.path
+    }
+    fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+fn judge<T: DeserializeOwned, E: SettingsError>(
+    section: &Section,
+    validate: impl Fn(&T) -> Vec<E>,
+) -> Vec<Diagnostic> {
+    match section.parse::<T>() {
+        Err(diagnostics) => diagnostics,
+        Ok(settings) => explain(section, &validate(&settings)),
+    }
+}
+
+fn explain<E: SettingsError>(section: &Section, errors: &[E]) -> Vec<Diagnostic> {
+    errors.iter().map(|error| section.diagnostic_at(error.path(), error.message())).collect()
+}
+
+/// Makes the connectors of a pipeline; connects nothing yet.
+///
+/// # Errors
+/// Everything that is wrong with the transports' settings.
+pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<Diagnostic>> {
+    let section = &spec.source.settings;
+    let (source, prefetch, default): (Arc<dyn SourceConnector>, _, _) =
+        match spec.source.kind.as_str() {
+            "amqp" => {
+                let settings: amqp::SourceSettings = section.parse()?;
+                let endpoint = settings.endpoint().map_err(|errors| explain(section, &errors))?;
+                let prefetch = settings.prefetch;
+                let source = AmqpSource::new(settings);
+                let source = source.map_err(|errors| explain(section, &errors))?;
+                (Arc::new(source), prefetch.into(), Some(endpoint))
+            }
+            _ => {
+                let settings: memory::SourceSettings = section.parse()?;
+                let prefetch = settings.prefetch.into();
+                (Arc::new(MemorySourceConnector::new(&brokers.memory, settings)), prefetch, None)
+            }
+        };
+    let ends: Vec<(&str, &Endpoint)> = spec
+        .routes
+        .iter()
+        .map(|route| (route.name.as_str(), &route.target))
+        .chain(spec.dead_letter.iter().map(|endpoint| ("", endpoint)))
+        .collect();
+    let mut wired =
+        Wired { source, prefetch, sinks: Vec::new(), routes: HashMap::new(), dead_letter: None };
+    wire_amqp(&mut wired, default.as_ref(), &ends)?;
+    wire_memory(&mut wired, brokers, &ends)?;
+    Ok(wired)
+}
+
+impl Wired {
+    /// Names a target; the dead-letter target has no name.
+    fn add(&mut self, name: &str, sink: usize, exchange: &str, routing_key: Option<&str>) {
+        let target =
+            Target { sink, exchange: exchange.into(), routing_key: routing_key.map(Arc::from) };
+        if name.is_empty() {
+            self.dead_letter = Some(target);
+        } else {
+            self.routes.insert(name.to_owned(), target);
+        }
+    }
+}
+
+fn wire_amqp(
+    wired: &mut Wired,
+    default: Option<&amqp::settings::Endpoint>,
+    ends: &[(&str, &Endpoint)],
+) -> Result<(), Vec<Diagnostic>> {
+    let mut routes = Vec::new();
+    let mut settings = Vec::new();
+    for (name, endpoint) in ends.iter().filter(|(_, endpoint)| endpoint.kind == "amqp") {
+        settings.push(endpoint.settings.parse::<amqp::RouteSettings>()?);
+        routes.push((*name, *endpoint));
+    }
+    let shared = AmqpSink::for_routes(default, &settings).map_err(|errors| {
+        errors
+            .into_iter()
+            .filter_map(|(n, error)| {
+                let (_, endpoint) = routes.get(n)?;
+                Some(endpoint.settings.diagnostic_at(&error.path, error.message))
+            })
+            .collect::<Vec<_>>()
+    })?;
+    let first = wired.sinks.len();
+    let sinks = shared.sinks.into_iter().map(|sink| Arc::new(sink) as Arc<dyn SinkConnector>);
+    wired.sinks.extend(sinks);
+    for (((name, _), settings), place) in routes.iter().zip(&settings).zip(shared.of_route) {
+        wired.add(name, first + place, &settings.exchange, settings.routing_key.as_deref());
+    }
+    Ok(())
+}
+
+fn wire_memory(
+    wired: &mut Wired,
+    brokers: &Brokers,
+    ends: &[(&str, &Endpoint)],
+) -> Result<(), Vec<Diagnostic>> {
+    let mut settings = Vec::new();
+    let mut names = Vec::new();
+    for (name, endpoint) in ends.iter().filter(|(_, endpoint)| endpoint.kind == "memory") {
+        settings.push(endpoint.settings.parse::<memory::RouteSettings>()?);
+        names.push(*name);
+    }
+    if settings.is_empty() {
+        return Ok(());
+    }
+    let sink = wired.sinks.len();
+    for (name, settings) in names.into_iter().zip(&settings) {
+        wired.add(name, sink, &settings.exchange, settings.routing_key.as_deref());
+    }
+    wired.sinks.push(Arc::new(MemorySinkConnector::new(&brokers.memory, settings)));
+    Ok(())
+}

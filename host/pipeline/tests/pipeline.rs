@@ -1,0 +1,446 @@
+//! The pipeline on the embedded broker, stages as closures: what it promises, and under faults.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate_message::{
+    Change, Delta, Emitted, Failure, Fault, FaultKind, Head, Message, Outcome, Value, Verdict,
+};
+use lockgate_pipeline::{
+    Chain, ENVELOPE_CONTENT_TYPE, Input, KeySource, OnError, Order, Parts, Running, Settings,
+    Stage, StageFactory, Target, start,
+};
+use lockgate_transport::{Backoff, PutError};
+use lockgate_transport_memory::{
+    Broker, ExchangeKind, ExchangeOptions, MemorySinkConnector, MemorySourceConnector,
+    QueueOptions, RouteSettings, SourceSettings,
+};
+use tokio::sync::watch;
+
+type Judge = Arc<dyn Fn(&Input<'_>) -> Verdict + Send + Sync>;
+
+struct Closure(Judge, OnError);
+struct Open(Judge);
+
+impl Stage for Open {
+    fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>) {
+        verdicts.extend(batch.iter().map(|input| (self.0)(input)));
+    }
+}
+
+impl StageFactory for Closure {
+    fn name(&self) -> &str {
+        "stage"
+    }
+    fn open(&self, _: usize) -> Result<Box<dyn Stage>, String> {
+        Ok(Box::new(Open(self.0.clone())))
+    }
+    fn on_error(&self) -> OnError {
+        self.1
+    }
+}
+
+/// A pipeline from `in` to the routes `default` (queue `out`), `other`, `nowhere` (unroutable),
+/// with dead letters in `dead`.
+struct Bench {
+    broker: Broker,
+    settings: Settings,
+    judges: Vec<(Judge, OnError)>,
+    dead_letter: bool,
+}
+
+const QUICK: Backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(5) };
+
+impl Bench {
+    fn new() -> Self {
+        let broker = Broker::new();
+        for queue in ["in", "out", "other", "dead", "broker-dead"] {
+            let arguments = match queue {
+                "in" => QueueOptions::with([
+                    ("x-dead-letter-exchange", Value::text("")),
+                    ("x-dead-letter-routing-key", Value::text("broker-dead")),
+                ]),
+                _ => QueueOptions::default(),
+            };
+            broker.declare_queue(queue, arguments).unwrap();
+        }
+        broker.declare_exchange("empty", ExchangeOptions::new(ExchangeKind::Fanout)).unwrap();
+        let settings = Settings { lanes: 2, retry: QUICK, reconnect: QUICK, ..Settings::default() };
+        Self { broker, settings, judges: Vec::new(), dead_letter: true }
+    }
+
+    fn stage(self, judge: impl Fn(&Input<'_>) -> Verdict + Send + Sync + 'static) -> Self {
+        self.stage_or(OnError::DeadLetter, judge)
+    }
+
+    fn stage_or(
+        mut self,
+        on_error: OnError,
+        judge: impl Fn(&Input<'_>) -> Verdict + Send + Sync + 'static,
+    ) -> Self {
+        self.judges.push((Arc::new(judge), on_error));
+        self
+    }
+
+    fn publish(&self, count: usize) {
+        for n in 0..count {
+            let mut head = Head::default();
+            head.properties.message_id = Some(n.to_string());
+            head.headers.set("key", Value::text((n % 5).to_string()));
+            self.broker.publish("", "in", Message::new(head, n.to_string())).unwrap();
+        }
+    }
+
+    async fn start(&self) -> Running {
+        let target = |exchange: &str, key: &str| Target {
+            sink: 0,
+            exchange: exchange.into(),
+            routing_key: Some(key.into()),
+        };
+        let route = |exchange: &str| RouteSettings {
+            exchange: exchange.into(),
+            routing_key: None,
+            declare: None,
+        };
+        let source = SourceSettings { queue: "in".into(), prefetch: 200, declare: None };
+        let sinks = MemorySinkConnector::new(&self.broker, vec![route(""), route("empty")]);
+        let stages = self.judges.iter().map(|(judge, on_error)| {
+            Arc::new(Closure(judge.clone(), *on_error)) as Arc<dyn StageFactory>
+        });
+        let parts = Parts {
+            name: "test".into(),
+            source: Arc::new(MemorySourceConnector::new(&self.broker, source)),
+            chain: Chain { generation: 7, stages: stages.collect() },
+            sinks: vec![Arc::new(sinks)],
+            routes: HashMap::from([
+                ("default".to_owned(), target("", "out")),
+                ("other".to_owned(), target("", "other")),
+                ("nowhere".to_owned(), target("empty", "")),
+            ]),
+            dead_letter: self.dead_letter.then(|| target("", "dead")),
+            settings: self.settings.clone(),
+        };
+        let (_stop, running) = watch::channel(true);
+        start(parts, running).await.unwrap()
+    }
+
+    /// Runs until everything published has been settled; returns what each queue then holds.
+    async fn run(self) -> Ends {
+        let running = self.start().await;
+        self.settled().await;
+        let stats = running.stats.clone();
+        assert!(running.stop().await, "drained in time");
+        let snapshot = stats.snapshot();
+        let outcomes: u64 = Outcome::ALL.into_iter().map(|o| snapshot.outcome(o)).sum();
+        assert_eq!((snapshot.in_flight, snapshot.received), (0, outcomes), "{snapshot:?}");
+        let counts = Outcome::ALL
+            .into_iter()
+            .map(|o| (o.name(), snapshot.outcome(o)))
+            .filter(|(_, n)| *n > 0)
+            .collect();
+        Ends { broker: self.broker, counts }
+    }
+
+    async fn settled(&self) {
+        let empty = self.broker.until("in", |queue| queue.ready == 0 && queue.unsettled == 0);
+        tokio::time::timeout(Duration::from_secs(30), empty).await.expect("all settled").unwrap();
+    }
+}
+
+struct Ends {
+    broker: Broker,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Ends {
+    fn bodies(&self, queue: &str) -> Vec<String> {
+        let messages = self.broker.drain(queue).unwrap();
+        messages.iter().map(|m| String::from_utf8(m.body().to_vec()).unwrap()).collect()
+    }
+
+    /// Every body once, in any order.
+    fn check(&self, queue: &str, expected: impl Iterator<Item = usize>) {
+        let mut bodies = self.bodies(queue);
+        bodies.sort();
+        let mut expected: Vec<_> = expected.map(|n| n.to_string()).collect();
+        expected.sort();
+        assert_eq!(bodies, expected, "queue {queue}");
+    }
+
+    fn counted(&self, expected: &[(&'static str, u64)]) {
+        assert_eq!(self.counts, expected.iter().copied().collect());
+    }
+}
+
+fn number(input: &Input<'_>) -> usize {
+    std::str::from_utf8(input.message.body()).unwrap().parse().unwrap()
+}
+
+fn text(message: &Message, header: &str) -> String {
+    let value = message.head().headers.get(header);
+    value.and_then(Value::as_text).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn passes_changes_and_filters() {
+    let bench = Bench::new()
+        .stage(|input| match number(input) % 3 {
+            0 => Verdict::Drop { reason: Some("third".into()) },
+            _ => Verdict::Pass,
+        })
+        .stage(|_| {
+            Verdict::Modify(Delta(vec![Change::SetHeader("seen".into(), Value::Bool(true))]))
+        });
+    bench.publish(300);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 200), ("filtered", 100)]);
+    let out = ends.broker.drain("out").unwrap();
+    assert!(out.iter().all(|m| m.head().headers.get("seen") == Some(&Value::Bool(true))));
+    let ids: HashSet<_> = out.iter().map(|m| m.body().clone()).collect();
+    assert_eq!(ids.len(), 200);
+}
+
+#[tokio::test]
+async fn rejections_faults_and_failures_are_dead_lettered_with_their_cause() {
+    let bench = Bench::new().stage(|input| match number(input) {
+        0 => Verdict::Reject { reason: Some("bad".into()), text: "why".into() },
+        1 => Verdict::Fault(Fault { kind: FaultKind::Trap, text: "unreachable".into() }),
+        2 => Verdict::Fail { failure: Failure::BadMessage, text: "no JSON".into() },
+        3 => Verdict::Route { routes: vec!["missing".into()], delta: Delta::default() },
+        _ => Verdict::Pass,
+    });
+    bench.publish(10);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 6), ("dead_lettered", 4)]);
+    let mut causes: Vec<_> = ends
+        .broker
+        .drain("dead")
+        .unwrap()
+        .iter()
+        .map(|m| (String::from_utf8(m.body().to_vec()).unwrap(), text(m, "lockgate-reason")))
+        .collect();
+    causes.sort();
+    let expected = [("0", "bad"), ("1", "trap"), ("2", "bad_message"), ("3", "unknown_route")];
+    assert_eq!(causes, expected.map(|(body, reason)| (body.to_owned(), reason.to_owned())));
+}
+
+#[tokio::test]
+async fn on_error_decides_about_failures() {
+    for (on_error, end) in [
+        (OnError::Pass, ("delivered", 5)),
+        (OnError::Drop, ("filtered", 5)),
+        (OnError::DeadLetter, ("dead_lettered", 5)),
+        (OnError::Retry, ("dead_lettered", 5)),
+    ] {
+        let bench = Bench::new().stage_or(on_error, |_| {
+            Verdict::Fault(Fault { kind: FaultKind::Deadline, text: String::new() })
+        });
+        bench.publish(5);
+        bench.run().await.counted(&[end]);
+    }
+}
+
+#[tokio::test]
+async fn retries_count_attempts_and_then_give_up() {
+    let bench = Bench::new().stage(|input| match (number(input), input.attempt) {
+        (0, 1..=2) => Verdict::Retry { after: None, text: "not yet".into() },
+        (1, _) => Verdict::Fail { failure: Failure::Dependency, text: "away".into() },
+        _ => Verdict::Pass,
+    });
+    bench.publish(3);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 2), ("dead_lettered", 1)]);
+    ends.check("out", [0, 2].into_iter());
+    let dead = ends.broker.drain("dead").unwrap();
+    assert_eq!(text(&dead[0], "lockgate-reason"), "dependency");
+    assert_eq!(text(&dead[0], "lockgate-error"), "gave up after 5 attempts: away");
+    assert_eq!(dead[0].head().headers.get("lockgate-attempts"), Some(&Value::I64(5)));
+}
+
+#[tokio::test]
+async fn exactly_the_unroutable_are_dead_lettered() {
+    let bench = Bench::new().stage(|input| {
+        let route = if number(input) % 10 == 0 { "nowhere" } else { "default" };
+        Verdict::Route { routes: vec![route.into()], delta: Delta::default() }
+    });
+    bench.publish(2000);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 1800), ("dead_lettered", 200)]);
+    ends.check("dead", (0..2000).filter(|n| n % 10 == 0));
+    ends.check("out", (0..2000).filter(|n| n % 10 != 0));
+}
+
+#[tokio::test]
+async fn a_fan_out_is_one_delivery_and_its_worst_copy_decides() {
+    let bench = Bench::new().stage(|input| {
+        let routes: &[&str] = match number(input) {
+            0 => &["default", "nowhere"],
+            _ => &["default", "other"],
+        };
+        let routes = routes.iter().map(|&name| name.to_owned()).collect();
+        Verdict::Route { routes, delta: Delta::default() }
+    });
+    bench.publish(100);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 99), ("dead_lettered", 1)]);
+    ends.check("other", 1..100);
+    ends.check("out", 0..100);
+    ends.check("dead", 0..1);
+}
+
+#[tokio::test]
+async fn children_go_on_with_numbered_ids_and_are_bounded() {
+    let bench = Bench::new().stage(|input| {
+        let child = Emitted { route: None, delta: Delta::default() };
+        match number(input) {
+            0 => Verdict::Emit(vec![child; 3]),
+            1 => Verdict::Emit(Vec::new()),
+            _ => Verdict::Emit(vec![child; 1001]),
+        }
+    });
+    bench.publish(3);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 1), ("filtered", 1), ("dead_lettered", 1)]);
+    let out = ends.broker.drain("out").unwrap();
+    let ids: Vec<_> = out.iter().filter_map(|m| m.head().properties.message_id.clone()).collect();
+    assert_eq!(ids, ["0/0", "0/1", "0/2"]);
+}
+
+#[tokio::test]
+async fn refused_and_unknown_puts_are_put_again() {
+    let bench = Bench::new().stage(|_| Verdict::Pass);
+    bench.publish(500);
+    bench.broker.fail_next_put(PutError::Nacked("overflow".into()));
+    bench.broker.fail_next_put(PutError::Unknown("connection lost".into()));
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 500)]);
+    ends.check("out", 0..500);
+}
+
+#[tokio::test]
+async fn a_lost_confirm_doubles_and_never_loses() {
+    let bench = Bench::new().stage(|_| Verdict::Pass);
+    bench.publish(500);
+    bench.broker.lose_next_confirm();
+    let ends = bench.run().await;
+    let bodies = ends.bodies("out");
+    let distinct: HashSet<_> = bodies.iter().collect();
+    assert_eq!(distinct.len(), 500);
+    assert!(bodies.len() > 500 && bodies.len() <= 500 + 256, "{} copies", bodies.len());
+}
+
+#[tokio::test]
+async fn a_target_that_keeps_refusing_ends_in_the_dead_letter() {
+    let bench = Bench::new().stage(|_| Verdict::Pass);
+    bench.publish(1);
+    for _ in 0..bench.settings.attempts {
+        bench.broker.fail_next_put(PutError::Nacked("overflow".into()));
+    }
+    let ends = bench.run().await;
+    ends.counted(&[("dead_lettered", 1)]);
+    assert_eq!(text(&ends.broker.drain("dead").unwrap()[0], "lockgate-reason"), "nacked");
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_cannot_be_said_in_headers_becomes_an_envelope() {
+    let bench = Bench::new().stage(|_| Verdict::Reject { reason: None, text: String::new() });
+    bench.publish(1);
+    bench.broker.fail_next_put(PutError::Invalid("header too large".into()));
+    let ends = bench.run().await;
+    ends.counted(&[("dead_lettered", 1)]);
+    let dead = ends.broker.drain("dead").unwrap();
+    let content_type = dead[0].head().properties.content_type.as_deref();
+    assert_eq!(content_type, Some(ENVELOPE_CONTENT_TYPE));
+}
+
+#[tokio::test]
+async fn without_a_target_the_brokers_own_policy_takes_dead_letters() {
+    let mut bench = Bench::new().stage(|_| Verdict::Reject { reason: None, text: String::new() });
+    bench.dead_letter = false;
+    bench.publish(5);
+    let ends = bench.run().await;
+    ends.counted(&[("dead_lettered", 5)]);
+    ends.check("broker-dead", 0..5);
+}
+
+#[tokio::test]
+async fn cut_connections_lose_nothing() {
+    let bench = Bench::new().stage(|_| Verdict::Pass);
+    let running = bench.start().await;
+    for round in 1..=20 {
+        bench.publish(100);
+        bench.broker.until("out", move |out| out.ready >= round * 50).await.unwrap();
+        bench.broker.cut();
+    }
+    bench.settled().await;
+    running.stop().await;
+    let ends = Ends { broker: bench.broker, counts: BTreeMap::new() };
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for body in ends.bodies("out") {
+        *counts.entry(body).or_default() += 1;
+    }
+    assert_eq!(counts.len(), 100);
+    assert!(counts.values().all(|copies| *copies >= 20), "{counts:?}");
+}
+
+#[tokio::test]
+async fn strict_order_is_kept() {
+    let mut bench = Bench::new().stage(|_| Verdict::Pass);
+    bench.settings.order = Order::Strict;
+    bench.publish(3000);
+    bench.broker.fail_next_put(PutError::Nacked("overflow".into()));
+    let ends = bench.run().await;
+    let expected: Vec<_> = (0..3000).map(|n| n.to_string()).collect();
+    assert_eq!(ends.bodies("out"), expected);
+}
+
+#[tokio::test]
+async fn order_by_key_is_kept_over_several_lanes() {
+    let mut bench = Bench::new().stage(|_| Verdict::Pass);
+    bench.settings.order = Order::Key(KeySource::Header("key".into()));
+    bench.settings.lanes = 4;
+    bench.publish(3000);
+    let ends = bench.run().await;
+    let mut last: HashMap<usize, usize> = HashMap::new();
+    for body in ends.bodies("out") {
+        let n: usize = body.parse().unwrap();
+        assert!(last.insert(n % 5, n).is_none_or(|before| before < n), "{n} came too late");
+    }
+    assert_eq!(last.len(), 5);
+}
+
+#[tokio::test]
+async fn a_stop_gives_back_what_waits_for_another_try() {
+    let mut bench = Bench::new().stage(|input| match number(input) {
+        0 => Verdict::Retry { after: Some(Duration::from_secs(3600)), text: String::new() },
+        _ => Verdict::Pass,
+    });
+    bench.settings.lanes = 1;
+    bench.publish(10);
+    let running = bench.start().await;
+    bench.broker.until_depth("out", 9).await.unwrap();
+    let stats = running.stats.clone();
+    assert!(running.stop().await);
+    bench.broker.until_depth("in", 1).await.unwrap();
+    let snapshot = stats.snapshot();
+    // Given back before the source is cancelled it may come once more.
+    assert_eq!((snapshot.delivered, snapshot.in_flight), (9, 0));
+    assert_eq!(snapshot.requeued, snapshot.received - 9);
+}
+
+#[tokio::test]
+async fn after_the_drain_deadline_the_rest_is_given_back() {
+    let mut bench = Bench::new().stage(|_| Verdict::Pass);
+    bench.settings.drain = Duration::from_millis(50);
+    bench.broker.block_puts();
+    bench.publish(300);
+    let running = bench.start().await;
+    let stats = running.stats.clone();
+    bench.broker.until("in", |queue| queue.unsettled > 0).await.unwrap();
+    assert!(!running.stop().await, "not in time");
+    let snapshot = stats.snapshot();
+    assert_eq!(snapshot.in_flight, 0);
+    bench.broker.until_depth("in", 300).await.unwrap();
+    assert_eq!((snapshot.delivered, snapshot.requeued), (0, snapshot.received));
+}
