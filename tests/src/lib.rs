@@ -1,1 +1,22 @@
-//! Test harness: real brokers, fault injection, ledgers
+//! Test harness: real brokers, the built daemon, and tools that were not written with our code.
+//!
+//! The tests themselves are in `e2e/`; the Python tools that publish, consume and keep the ledger
+//! are in `tools/` and use pika, or a bare socket, but nothing of the host.
+
+mod place;
+mod ports;
+mod wait;
+mod watchdog;
+
+mod http;
+mod lockgate;
+mod rabbit;
+mod scene;
+mod tool;
+
+pub use lockgate::{Ended, Lockgate};
+pub use place::{lockgate_binary, long, tests_dir};
+pub use rabbit::{Rabbit, SHARED_URL};
+pub use scene::{BAD_KEY, GOOD_KEY, Ledger, Publish, Scene};
+pub use tool::{Tool, Topology};
+pub use wait::{Deadline, until};

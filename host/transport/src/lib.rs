@@ -5,6 +5,8 @@
 //! Retrying lives here and in the pipeline; a transport retries nothing by itself.
 
 mod backoff;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
 mod reconnect;
 mod sink;

@@ -1,0 +1,93 @@
+//! Capabilities: what a plugin may use of the host, one file each. Denied unless granted.
+
+pub(crate) mod clock;
+pub(crate) mod log;
+pub(crate) mod metrics;
+pub(crate) mod random;
+
+use std::fmt;
+
+/// One thing a pipeline file can grant a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Capability {
+    Log,
+    Metrics,
+    Clock,
+    Random,
+}
+
+impl Capability {
+    pub const ALL: [Self; 4] = [Self::Log, Self::Metrics, Self::Clock, Self::Random];
+
+    /// Its name in pipeline files and descriptions.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Metrics => "metrics",
+            Self::Clock => "clock",
+            Self::Random => "random",
+        }
+    }
+
+    /// The capability of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.name() == name)
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The capabilities granted to one plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grants(u8);
+
+impl Grants {
+    pub const NONE: Self = Self(0);
+
+    #[must_use]
+    pub fn with(self, capability: Capability) -> Self {
+        Self(self.0 | (1 << capability as u8))
+    }
+
+    #[must_use]
+    pub fn without(self, capability: Capability) -> Self {
+        Self(self.0 & !(1 << capability as u8))
+    }
+
+    pub fn has(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u8) != 0
+    }
+}
+
+/// `log` and `metrics`.
+impl Default for Grants {
+    fn default() -> Self {
+        Self::NONE.with(Capability::Log).with(Capability::Metrics)
+    }
+}
+
+impl FromIterator<Capability> for Grants {
+    fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
+        capabilities.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_grants() {
+        for capability in Capability::ALL {
+            assert_eq!(Capability::from_name(capability.name()), Some(capability));
+            assert!(Grants::NONE.with(capability).has(capability));
+            assert_eq!(Grants::NONE.with(capability).without(capability), Grants::NONE);
+        }
+        assert_eq!(Capability::from_name("kv"), None);
+        assert_eq!(Grants::default(), [Capability::Log, Capability::Metrics].into_iter().collect());
+    }
+}

@@ -1,0 +1,145 @@
+//! Capability `log`: guest lines into the daemon's log, rate-limited and made safe to show.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::stats::Stats;
+use crate::text::clean_bytes;
+
+/// Bytes of one line that are kept.
+pub(crate) const LINE: usize = 4096;
+
+/// Levels as the contract numbers them; what is above counts as error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    pub(crate) fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Trace,
+            1 => Self::Debug,
+            2 => Self::Info,
+            3 => Self::Warn,
+            _ => Self::Error,
+        }
+    }
+}
+
+/// The log of one stage, shared by its lanes and outliving its sandboxes, so that a trap does
+/// not refill the allowance.
+#[derive(Debug)]
+pub(crate) struct Log {
+    stage: String,
+    per_second: u32,
+    window: Mutex<Window>,
+}
+
+#[derive(Debug)]
+struct Window {
+    start: Instant,
+    left: u32,
+    dropped: u64,
+}
+
+impl Log {
+    pub(crate) fn new(stage: &str, per_second: u32) -> Self {
+        let window = Window { start: Instant::now(), left: per_second, dropped: 0 };
+        Self { stage: stage.to_owned(), per_second, window: Mutex::new(window) }
+    }
+
+    /// Writes one line, or drops and counts it.
+    pub(crate) fn line(&self, stats: &Stats, level: Level, bytes: &[u8]) {
+        let Some(dropped) = self.admit() else {
+            Stats::count(&stats.log_lines_dropped, 1);
+            return;
+        };
+        if dropped > 0 {
+            tracing::warn!(target: "lockgate::plugin", stage = %self.stage, dropped, "log lines dropped");
+        }
+        Stats::count(&stats.log_lines, 1);
+        let line = clean_bytes(bytes, LINE);
+        let stage = self.stage.as_str();
+        match level {
+            Level::Trace => tracing::trace!(target: "lockgate::plugin", stage, "{line}"),
+            Level::Debug => tracing::debug!(target: "lockgate::plugin", stage, "{line}"),
+            Level::Info => tracing::info!(target: "lockgate::plugin", stage, "{line}"),
+            Level::Warn => tracing::warn!(target: "lockgate::plugin", stage, "{line}"),
+            Level::Error => tracing::error!(target: "lockgate::plugin", stage, "{line}"),
+        }
+    }
+
+    /// Takes one line of this second's allowance; says how many the last second lost.
+    fn admit(&self) -> Option<u64> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = 0;
+        if window.start.elapsed() >= Duration::from_secs(1) {
+            dropped = window.dropped;
+            *window = Window { start: Instant::now(), left: self.per_second, dropped: 0 };
+        }
+        match window.left.checked_sub(1) {
+            Some(left) => {
+                window.left = left;
+                Some(dropped)
+            }
+            None => {
+                window.dropped += 1;
+                None
+            }
+        }
+    }
+}
+
+/// Bytes that a guest writes to stdout or stderr, cut into lines.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(Vec<u8>);
+
+impl Lines {
+    /// Takes bytes in and hands out each line that they complete. A line longer than [`LINE`]
+    /// is cut, its rest dropped.
+    pub(crate) fn push(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8])) {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let (text, ends) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                _ => (piece, false),
+            };
+            let room = LINE.saturating_sub(self.0.len());
+            self.0.extend_from_slice(text.get(..room).unwrap_or(text));
+            if ends {
+                line(&self.0);
+                self.0.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_dropped_and_counted() {
+        let (log, stats) = (Log::new("s", 3), Stats::default());
+        for _ in 0..10 {
+            log.line(&stats, Level::Info, b"x");
+        }
+        let snapshot = stats.snapshot();
+        assert_eq!((snapshot.log_lines, snapshot.log_lines_dropped), (3, 7));
+    }
+
+    #[test]
+    fn output_is_cut_into_bounded_lines() {
+        let mut lines = Lines::default();
+        let mut seen = Vec::new();
+        lines.push(b"one\ntw", |line| seen.push(line.to_vec()));
+        lines.push(b"o\n\n", |line| seen.push(line.to_vec()));
+        lines.push(&vec![b'x'; 3 * LINE], |line| seen.push(line.to_vec()));
+        lines.push(b"y\n", |line| seen.push(line.to_vec()));
+        assert_eq!(seen, [b"one".to_vec(), b"two".to_vec(), b"".to_vec(), vec![b'x'; LINE]]);
+    }
+}

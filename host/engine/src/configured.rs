@@ -1,0 +1,132 @@
+//! Configured: a plugin with the settings of one stage; opens one instance a lane.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lockgate_message::Fault;
+use serde_json::Value;
+
+use crate::breaker::Breaker;
+use crate::describe::{Initialised, init_result};
+use crate::error::ConfigureError;
+use crate::fault::Crash;
+use crate::host::{Host, Shared};
+use crate::instance::Instance;
+use crate::limits::JSON_LIMIT;
+use crate::needs::Needs;
+use crate::plugin::Plugin;
+use crate::sandbox::Sandbox;
+use crate::stats::{Stats, StatsSnapshot};
+
+/// A plugin with the settings of one stage.
+pub struct Configured {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) breaker: Breaker,
+    settings: String,
+    initialised: Initialised,
+    sandboxes: AtomicU64,
+}
+
+impl Configured {
+    pub(crate) fn new(
+        plugin: Arc<Plugin>,
+        stage: &str,
+        settings: &Value,
+    ) -> Result<Self, ConfigureError> {
+        let settings = settings.to_string();
+        if settings.len() > JSON_LIMIT {
+            return Err(ConfigureError::Result(format!(
+                "the settings have {} bytes, {JSON_LIMIT} are allowed",
+                settings.len()
+            )));
+        }
+        let limits = &plugin.limits;
+        let shared = Shared::new(stage, plugin.grants, limits, plugin.digest().seed());
+        let mut configured = Self {
+            shared: Arc::new(shared),
+            breaker: Breaker::new(stage, limits.breaker.clone()),
+            settings,
+            initialised: Initialised {
+                needs: Needs::default(),
+                routes: Vec::new(),
+                unrouted: true,
+            },
+            sandboxes: AtomicU64::new(0),
+            plugin,
+        };
+        let (_, result) =
+            configured.sandbox().map_err(|crash| ConfigureError::Init(crash.into()))?;
+        configured.initialised = init_result(&result)
+            .map_err(ConfigureError::Result)?
+            .map_err(ConfigureError::Settings)?;
+        Ok(configured)
+    }
+
+    /// Opens it for one lane. On the lane's own thread, which needs
+    /// [`MIN_THREAD_STACK`](crate::MIN_THREAD_STACK).
+    ///
+    /// # Errors
+    /// Why the guest does not start, though it did when it was configured.
+    pub fn open(self: &Arc<Self>) -> Result<Instance, Fault> {
+        Ok(Instance::new(self.clone(), self.ready_sandbox()?))
+    }
+
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// The parts of a message that these settings need.
+    pub fn needs(&self) -> &Needs {
+        &self.initialised.needs
+    }
+
+    /// The route names that these settings may use.
+    pub fn routes(&self) -> &[String] {
+        &self.initialised.routes
+    }
+
+    /// Whether a message can leave the stage without a route.
+    pub fn unrouted(&self) -> bool {
+        self.initialised.unrouted
+    }
+
+    /// Whether the stage is paused after repeated faults.
+    pub fn is_paused(&self) -> bool {
+        self.breaker.is_open()
+    }
+
+    pub fn stats(&self) -> StatsSnapshot {
+        self.shared.stats.snapshot()
+    }
+
+    /// A new sandbox that took the settings, and what it said to them.
+    fn sandbox(&self) -> Result<(Sandbox, String), Crash> {
+        let Plugin { engine, linked, limits, .. } = &*self.plugin;
+        let number = self.sandboxes.fetch_add(1, Ordering::Relaxed);
+        Stats::count(&self.shared.stats.sandboxes, 1);
+        let host = Host::new(self.shared.clone(), limits, number);
+        let mut sandbox = Sandbox::open(engine, linked, host, limits)?;
+        let result = sandbox.init(&self.settings, limits)?;
+        Ok((sandbox, result))
+    }
+
+    /// A new sandbox for messages.
+    pub(crate) fn ready_sandbox(&self) -> Result<Sandbox, Crash> {
+        let (sandbox, result) = self.sandbox()?;
+        match init_result(&result) {
+            Ok(Ok(again)) if again == self.initialised => Ok(sandbox),
+            _ => Err(Crash::bad("init said something else than the first time")),
+        }
+    }
+}
+
+impl fmt::Debug for Configured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Configured")
+            .field("plugin", &self.plugin)
+            .field("initialised", &self.initialised)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,141 @@
+//! What both component doors share: the host's interfaces, `describe` and `init`.
+
+use lockgate_message::FaultKind;
+use wasmtime::component::{Instance, Linker, TypedFunc, WasmStr};
+use wasmtime::{Store, StoreContextMut};
+
+use crate::bindings;
+use crate::capabilities::Capability;
+use crate::capabilities::log::Level;
+use crate::fault::Crash;
+use crate::host::Host;
+use crate::limits::JSON_LIMIT;
+
+/// Random bytes of one call, as the WIT package says.
+const MAX_RANDOM: u32 = 65_536;
+
+/// What is in front of and behind the name of an interface of the contract.
+const PACKAGE: &str = "lockgate:plugin/";
+const VERSION: &str = "@0.1.";
+
+/// The capability that an import takes, `Ok(None)` for one that takes none, `Err` for one that
+/// the contract does not have. Any patch version will do.
+pub(crate) fn capability_of(import: &str) -> Result<Option<Capability>, ()> {
+    let interface = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once(VERSION));
+    match interface.ok_or(())?.0 {
+        // Types alone.
+        "types" => Ok(None),
+        "log" => Ok(Some(Capability::Log)),
+        "metrics" => Ok(Some(Capability::Metrics)),
+        "clock" => Ok(Some(Capability::Clock)),
+        "random" => Ok(Some(Capability::Random)),
+        _ => Err(()),
+    }
+}
+
+/// The exports that both worlds have.
+pub(crate) struct Base {
+    describe: TypedFunc<(), (WasmStr,)>,
+    init: TypedFunc<(String,), (WasmStr,)>,
+}
+
+impl Base {
+    pub(crate) fn new(instance: &Instance, store: &mut Store<Host>) -> wasmtime::Result<Self> {
+        Ok(Self {
+            describe: instance.get_typed_func(&mut *store, "describe")?,
+            init: instance.get_typed_func(&mut *store, "init")?,
+        })
+    }
+
+    pub(crate) fn describe(&self, store: &mut Store<Host>) -> Result<String, Crash> {
+        let result = self.describe.call(&mut *store, ());
+        text(store, result)
+    }
+
+    pub(crate) fn init(&self, store: &mut Store<Host>, settings: &str) -> Result<String, Crash> {
+        let result = self.init.call(&mut *store, (settings.to_owned(),));
+        text(store, result)
+    }
+}
+
+fn text(store: &Store<Host>, result: wasmtime::Result<(WasmStr,)>) -> Result<String, Crash> {
+    let text = result.and_then(|(text,)| Ok(text.to_str(store)?));
+    let text = text.map_err(|error| Crash::classify(&error, store.data()))?;
+    if text.len() > JSON_LIMIT {
+        let text = format!("returned {} bytes; {JSON_LIMIT} are allowed", text.len());
+        return Err(Crash::new(FaultKind::OutputTooLarge, text));
+    }
+    Ok(text.into_owned())
+}
+
+/// Defines the host's interfaces. Which of them a component may import is checked before.
+pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    let mut log = linker.instance("lockgate:plugin/log@0.1.0")?;
+    log.func_wrap("write", |store: Context<'_>, (level, text): (bindings::Level, WasmStr)| {
+        let line = text.to_str(&store)?;
+        store.data().log(level.into(), line.as_bytes());
+        Ok(())
+    })?;
+
+    let mut metrics = linker.instance("lockgate:plugin/metrics@0.1.0")?;
+    metrics.func_wrap("register", |store: Context<'_>, (name,): (WasmStr,)| {
+        let name = name.to_str(&store)?;
+        let id = store.data().shared.stats.guest.register(name.as_bytes());
+        Ok((id.unwrap_or(u32::MAX),))
+    })?;
+    metrics.func_wrap("add", |store: Context<'_>, (id, delta): (u32, f64)| {
+        store.data().shared.stats.guest.add(id, delta);
+        Ok(())
+    })?;
+    metrics.func_wrap("observe", |store: Context<'_>, (id, sample): (u32, f64)| {
+        store.data().shared.stats.guest.observe(id, sample);
+        Ok(())
+    })?;
+
+    let mut clock = linker.instance("lockgate:plugin/clock@0.1.0")?;
+    clock.func_wrap("now", |store: Context<'_>, ()| Ok((store.data().clock.wall_us(),)))?;
+
+    let mut random = linker.instance("lockgate:plugin/random@0.1.0")?;
+    random.func_wrap("get-bytes", |mut store: Context<'_>, (length,): (u32,)| {
+        if length > MAX_RANDOM {
+            return Err(wasmtime::Error::msg("asked for more than 65,536 random bytes"));
+        }
+        let mut bytes = vec![0; length as usize];
+        match store.data_mut().random.fill(&mut bytes) {
+            true => Ok((bytes,)),
+            false => Err(wasmtime::Error::msg("the system has no random bytes")),
+        }
+    })?;
+    Ok(())
+}
+
+type Context<'a> = StoreContextMut<'a, Host>;
+
+impl From<bindings::Level> for Level {
+    fn from(level: bindings::Level) -> Self {
+        match level {
+            bindings::Level::Trace => Self::Trace,
+            bindings::Level::Debug => Self::Debug,
+            bindings::Level::Info => Self::Info,
+            bindings::Level::Warn => Self::Warn,
+            bindings::Level::Error => Self::Error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_known_by_name_and_minor_version() {
+        let check = |import, expected| assert_eq!(capability_of(import), expected, "{import}");
+        check("lockgate:plugin/types@0.1.0", Ok(None));
+        check("lockgate:plugin/log@0.1.7", Ok(Some(Capability::Log)));
+        check("lockgate:plugin/random@0.1.0", Ok(Some(Capability::Random)));
+        for other in ["lockgate:plugin/kv@0.1.0", "lockgate:plugin/log@0.2.0", "wasi:cli/run@0.2.0"]
+        {
+            check(other, Err(()));
+        }
+    }
+}

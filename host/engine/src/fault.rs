@@ -1,0 +1,71 @@
+//! Fault: what a failed guest call is called, and what is said of it.
+
+use std::fmt;
+
+use lockgate_message::{Fault, FaultKind};
+use wasmtime::{Trap, WasmBacktrace};
+
+use crate::host::Host;
+use crate::text::{FAULT_TEXT, clean};
+
+/// Guest frames named in a text.
+const FRAMES: usize = 4;
+
+/// A guest call that failed; its sandbox is not used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Crash {
+    pub(crate) kind: FaultKind,
+    pub(crate) text: String,
+}
+
+impl Crash {
+    pub(crate) fn new(kind: FaultKind, text: impl AsRef<str>) -> Self {
+        Self { kind, text: clean(text.as_ref(), FAULT_TEXT) }
+    }
+
+    pub(crate) fn bad(text: impl AsRef<str>) -> Self {
+        Self::new(FaultKind::BadOutput, text)
+    }
+
+    /// Names what wasmtime reports, with what the host saw during the call.
+    pub(crate) fn classify(error: &wasmtime::Error, host: &Host) -> Self {
+        let trap = error.downcast_ref::<Trap>();
+        let kind = match trap {
+            Some(Trap::Interrupt) => FaultKind::Deadline,
+            Some(Trap::StackOverflow) => FaultKind::Stack,
+            _ if host.limiter.refused() => FaultKind::Memory,
+            _ => FaultKind::Trap,
+        };
+        let mut text = match kind {
+            FaultKind::Deadline => "ran over its time limit".to_owned(),
+            FaultKind::Stack => "call stack exhausted".to_owned(),
+            FaultKind::Memory => {
+                format!("ran into its limit of {} bytes of memory", host.limiter.max_memory())
+            }
+            _ => match trap {
+                Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+                None => error.root_cause().to_string(),
+            },
+        };
+        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+            let frames = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+            for (n, name) in frames.take(FRAMES).enumerate() {
+                text.push_str(if n == 0 { ", in " } else { " < " });
+                text.push_str(&clean(name, 128));
+            }
+        }
+        Self::new(kind, text)
+    }
+}
+
+impl From<Crash> for Fault {
+    fn from(crash: Crash) -> Self {
+        Self { kind: crash.kind, text: crash.text }
+    }
+}
+
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.name(), self.text)
+    }
+}

@@ -1,0 +1,72 @@
+//! Host: the host's side of one sandbox, which its imports act on.
+
+use std::sync::Arc;
+
+use crate::capabilities::clock::Clock;
+use crate::capabilities::log::{Level, Lines, Log};
+use crate::capabilities::random::Random;
+use crate::capabilities::{Capability, Grants};
+use crate::limiter::Limiter;
+use crate::limits::Limits;
+use crate::stats::Stats;
+
+/// What all sandboxes of one stage share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) grants: Grants,
+    pub(crate) stats: Stats,
+    log: Log,
+    /// Where its instances' seeds start.
+    seed: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(stage: &str, grants: Grants, limits: &Limits, seed: u64) -> Self {
+        Self { grants, stats: Stats::default(), log: Log::new(stage, limits.log_lines), seed }
+    }
+}
+
+/// The state of one store.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) limiter: Limiter,
+    pub(crate) clock: Clock,
+    pub(crate) random: Random,
+    pub(crate) shared: Arc<Shared>,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Host {
+    /// The state of sandbox number `instance` of a stage.
+    pub(crate) fn new(shared: Arc<Shared>, limits: &Limits, instance: u64) -> Self {
+        Self {
+            limiter: Limiter::new(limits),
+            clock: Clock::new(shared.grants.has(Capability::Clock)),
+            random: Random::new(
+                shared.grants.has(Capability::Random),
+                shared.seed.wrapping_add(instance),
+            ),
+            shared,
+            stdout: Lines::default(),
+            stderr: Lines::default(),
+        }
+    }
+
+    pub(crate) fn log(&self, level: Level, line: &[u8]) {
+        self.shared.log.line(&self.shared.stats, level, line);
+    }
+
+    /// What a guest wrote to stdout or stderr, if it may log.
+    pub(crate) fn write(&mut self, to_stderr: bool, bytes: &[u8]) {
+        let shared = &self.shared;
+        if !shared.grants.has(Capability::Log) {
+            return;
+        }
+        let (lines, level) = match to_stderr {
+            false => (&mut self.stdout, Level::Info),
+            true => (&mut self.stderr, Level::Warn),
+        };
+        lines.push(bytes, |line| shared.log.line(&shared.stats, level, line));
+    }
+}

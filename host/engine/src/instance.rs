@@ -1,0 +1,244 @@
+//! Instance: a configured plugin on one lane. Cuts batches to what the guest can take, and sees
+//! to it that a crash costs only the message that caused it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use lockgate_message::{Fault, FaultKind, Input, Verdict};
+
+use crate::breaker::Admission;
+use crate::capabilities::clock::now_us;
+use crate::configured::Configured;
+use crate::doors::{Call, Door};
+use crate::fault::Crash;
+use crate::frame::encode;
+use crate::limits::Isolation;
+use crate::pace::Pace;
+use crate::sandbox::Sandbox;
+use crate::stats::Stats;
+
+/// A configured plugin on one lane; keeps one sandbox and makes it anew when it must.
+pub struct Instance {
+    configured: Arc<Configured>,
+    sandbox: Option<Sandbox>,
+    /// Messages a call at most, whatever their cost.
+    max_batch: usize,
+    pace: Pace,
+    /// Frame sizes of the messages of the next call.
+    sizes: Vec<u32>,
+    slots: Vec<Option<Verdict>>,
+    /// What of the stage's memory statistic is this instance's.
+    counted_memory: usize,
+}
+
+impl Instance {
+    pub(crate) fn new(configured: Arc<Configured>, sandbox: Sandbox) -> Self {
+        let plugin = &configured.plugin;
+        let one_by_one =
+            plugin.door() == Door::Typed || plugin.limits.isolation == Isolation::Message;
+        let max_batch = match one_by_one {
+            true => 1,
+            false => plugin.limits.batch.min(plugin.description().max_batch as usize).max(1),
+        };
+        let mut instance = Self {
+            sandbox: Some(sandbox),
+            max_batch,
+            pace: Pace::default(),
+            sizes: Vec::with_capacity(max_batch),
+            slots: Vec::with_capacity(max_batch),
+            counted_memory: 0,
+            configured,
+        };
+        instance.count_memory();
+        instance
+    }
+
+    /// The configured plugin it runs.
+    pub fn configured(&self) -> &Arc<Configured> {
+        &self.configured
+    }
+
+    /// Judges a batch: appends exactly one verdict per message, in order. Never fails as a
+    /// whole; what goes wrong is a fault of the messages it went wrong for.
+    pub fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>) {
+        let received_us = now_us();
+        verdicts.reserve(batch.len());
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let (most, probe) = match self.configured.breaker.admit(Instant::now) {
+                Admission::Open => {
+                    rest.iter().for_each(|_| verdicts.push(self.paused()));
+                    break;
+                }
+                Admission::Probe => (1, true),
+                Admission::Closed => (self.batch_limit(), false),
+            };
+            let taken = match self.measure(rest, most) {
+                Ok(taken) => taken,
+                Err(fault) => {
+                    verdicts.push(Verdict::Fault(fault));
+                    rest = rest.get(1..).unwrap_or_default();
+                    continue;
+                }
+            };
+            let (chunk, tail) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
+            rest = tail;
+            self.judge(chunk, received_us, verdicts);
+            if probe && !matches!(verdicts.last(), Some(Verdict::Fault(_))) {
+                self.configured.breaker.close();
+            }
+        }
+        Stats::count(&self.configured.shared.stats.messages, batch.len() as u64);
+    }
+
+    fn batch_limit(&self) -> usize {
+        self.max_batch.min(self.pace.batch(self.configured.plugin.limits.batch_time))
+    }
+
+    /// Measures messages from the front into `sizes` until a call is full; says how many.
+    ///
+    /// An error is the fault of the first message, which no call can take.
+    fn measure(&mut self, inputs: &[Input<'_>], most: usize) -> Result<usize, Fault> {
+        let limits = &self.configured.plugin.limits;
+        self.sizes.clear();
+        let mut total = 0;
+        for input in inputs.iter().take(most) {
+            let fit = match encode::measure(input, self.configured.needs()) {
+                Err(unfit) => Err(unfit.text().to_owned()),
+                Ok(size) if size > limits.message_bytes() => Err(format!(
+                    "packed it has {size} bytes, the plugin's memory allows {}",
+                    limits.message_bytes()
+                )),
+                Ok(size) => Ok(size),
+            };
+            match fit {
+                Ok(size) if total == 0 || total + size <= limits.batch_bytes => {
+                    total += size;
+                    self.sizes.push(u32::try_from(size).unwrap_or(u32::MAX));
+                }
+                // The call is full, or the next message cannot be in it.
+                _ if total > 0 => break,
+                Ok(_) => break,
+                Err(text) => {
+                    self.configured.shared.stats.fault(FaultKind::TooLarge);
+                    return Err(Fault { kind: FaultKind::TooLarge, text });
+                }
+            }
+        }
+        Ok(self.sizes.len())
+    }
+
+    /// Runs messages whose sizes are measured: together, and after a crash one by one.
+    fn judge(&mut self, chunk: &[Input<'_>], received_us: u64, verdicts: &mut Vec<Verdict>) {
+        let sizes = std::mem::take(&mut self.sizes);
+        let first = self.call(chunk, &sizes, received_us, verdicts);
+        match first {
+            Ok(()) => {}
+            Err(crash) if chunk.len() == 1 => verdicts.push(self.fault(crash)),
+            Err(_) => {
+                for (input, size) in chunk.iter().zip(&sizes) {
+                    if self.configured.breaker.is_open() {
+                        verdicts.push(self.paused());
+                        continue;
+                    }
+                    let alone = std::slice::from_ref(input);
+                    let size = std::slice::from_ref(size);
+                    if let Err(crash) = self.call(alone, size, received_us, verdicts) {
+                        verdicts.push(self.fault(crash));
+                    }
+                }
+            }
+        }
+        self.sizes = sizes;
+    }
+
+    /// One guest call. Appends a verdict for each message, or none on a crash.
+    fn call(
+        &mut self,
+        inputs: &[Input<'_>],
+        sizes: &[u32],
+        received_us: u64,
+        verdicts: &mut Vec<Verdict>,
+    ) -> Result<(), Crash> {
+        let configured = self.configured.clone();
+        let plugin = &configured.plugin;
+        self.slots.clear();
+        self.slots.resize_with(inputs.len(), || None);
+        let mut call = Call {
+            inputs,
+            sizes,
+            needs: configured.needs(),
+            received_us,
+            reasons: &plugin.reasons,
+            limits: &plugin.limits,
+            slots: &mut self.slots,
+        };
+        let mut sandbox = match self.sandbox.take() {
+            Some(sandbox) => sandbox,
+            None => configured.ready_sandbox()?,
+        };
+        Stats::count(&configured.shared.stats.calls, 1);
+        let started = Instant::now();
+        let result = sandbox.call(&mut call, deadline(&configured, inputs.len()));
+        if result.is_ok() {
+            self.pace.record(started.elapsed(), inputs.len());
+            let keep = plugin.limits.isolation == Isolation::Instance;
+            self.sandbox = Some(sandbox).filter(|it| keep && !it.is_spent(&plugin.limits));
+            for slot in self.slots.drain(..) {
+                verdicts.push(match slot {
+                    Some(Verdict::Fault(fault)) => counted(&configured, fault),
+                    Some(verdict) => verdict,
+                    None => counted(&configured, Crash::bad("no verdict for this message").into()),
+                });
+            }
+        }
+        self.count_memory();
+        result
+    }
+
+    fn fault(&self, crash: Crash) -> Verdict {
+        counted(&self.configured, crash.into())
+    }
+
+    fn paused(&self) -> Verdict {
+        self.configured.shared.stats.fault(FaultKind::BreakerOpen);
+        let text = "the stage is paused after repeated faults of its plugin".to_owned();
+        Verdict::Fault(Fault { kind: FaultKind::BreakerOpen, text })
+    }
+
+    /// Brings the stage's memory statistic up to date.
+    fn count_memory(&mut self) {
+        let now = self.sandbox.as_ref().map_or(0, Sandbox::memory);
+        if now != self.counted_memory {
+            let total = &self.configured.shared.stats.memory;
+            total.fetch_add(now, Ordering::Relaxed);
+            total.fetch_sub(self.counted_memory, Ordering::Relaxed);
+            self.counted_memory = now;
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.sandbox = None;
+        self.count_memory();
+    }
+}
+
+/// Counts a fault for the statistics and the breaker.
+fn counted(configured: &Configured, fault: Fault) -> Verdict {
+    configured.shared.stats.fault(fault.kind);
+    configured.breaker.fault(Instant::now());
+    Verdict::Fault(fault)
+}
+
+/// The time of a call: of one message its own limit, of several that many, but a batch's at most.
+fn deadline(configured: &Configured, messages: usize) -> Duration {
+    let limits = &configured.plugin.limits;
+    match u32::try_from(messages) {
+        Ok(1) => limits.time,
+        Ok(messages) => limits.time.saturating_mul(messages).min(limits.batch_time),
+        Err(_) => limits.batch_time,
+    }
+}

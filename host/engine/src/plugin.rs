@@ -1,0 +1,198 @@
+//! Plugin: a module that was checked, compiled, linked to its grants and asked what it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lockgate_message::Reason;
+use wasmtime::Linker;
+
+use crate::cache::Artifact;
+use crate::capabilities::{Capability, Grants};
+use crate::compile::Kind;
+use crate::configured::Configured;
+use crate::describe::{Description, speaks};
+use crate::doors::{Door, component, core, wasi};
+use crate::engine::{Digest, Engine};
+use crate::error::{ConfigureError, LoadError};
+use crate::fault::Crash;
+use crate::host::{Host, Shared};
+use crate::limits::Limits;
+use crate::precheck::{Scan, scan};
+use crate::sandbox::{Linked, Sandbox};
+
+/// A plugin that can be configured, once for each stage that uses it.
+pub struct Plugin {
+    pub(crate) engine: Engine,
+    pub(crate) linked: Linked,
+    /// Held so that the engine finds the code for the next plugin of the same bytes.
+    _artifact: Arc<Artifact>,
+    pub(crate) limits: Limits,
+    pub(crate) grants: Grants,
+    pub(crate) reasons: Vec<Reason>,
+    digest: Digest,
+    door: Door,
+    description: Description,
+}
+
+impl Engine {
+    /// Checks, compiles (or takes from the cache), links, instantiates once and describes.
+    ///
+    /// Slow: call it off the message path, on a thread with [`MIN_THREAD_STACK`].
+    ///
+    /// [`MIN_THREAD_STACK`]: crate::MIN_THREAD_STACK
+    ///
+    /// # Errors
+    /// What is wrong with the module, in words for the one who configured it.
+    pub fn load(
+        &self,
+        bytes: &[u8],
+        grants: Grants,
+        limits: &Limits,
+    ) -> Result<Arc<Plugin>, LoadError> {
+        let scan = scan(bytes)?;
+        if let Some(section) = &scan.describe {
+            let stated = Description::parse(section).map_err(LoadError::Describe)?;
+            admit(&stated, grants)?;
+        }
+        check_imports(&scan, grants)?;
+        let digest = Digest::of(bytes);
+        let kind = if scan.door == Door::Core { Kind::Module } else { Kind::Component };
+        let artifact = self.artifact(&digest, kind, bytes)?;
+        let linked =
+            link(scan.door, &artifact).map_err(|error| LoadError::Link(format!("{error:#}")))?;
+        let description = describe(self, &linked, &scan, grants, limits, digest)?;
+        Ok(Arc::new(Plugin {
+            engine: self.clone(),
+            linked,
+            _artifact: artifact,
+            limits: limits.clone(),
+            grants,
+            reasons: description.reason_words(),
+            digest,
+            door: scan.door,
+            description,
+        }))
+    }
+}
+
+impl Plugin {
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub fn door(&self) -> Door {
+        self.door
+    }
+
+    /// Gives it the settings of the stage named `stage`.
+    ///
+    /// # Errors
+    /// What is wrong with the settings, or with the plugin's init.
+    pub fn configure(
+        self: &Arc<Self>,
+        stage: &str,
+        settings: &serde_json::Value,
+    ) -> Result<Arc<Configured>, ConfigureError> {
+        Configured::new(self.clone(), stage, settings).map(Arc::new)
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Description { name, version, .. } = &self.description;
+        write!(f, "Plugin({name} {version}, {}, sha256 {})", self.door.name(), self.digest)
+    }
+}
+
+/// Checks contract and capabilities of a description.
+fn admit(description: &Description, grants: Grants) -> Result<(), LoadError> {
+    let contract = description.contract().unwrap_or_default();
+    if !speaks(contract) {
+        return Err(LoadError::contract(contract));
+    }
+    let granted = |name: &str| {
+        // Settings come through init, without a grant.
+        name == "config" || Capability::from_name(name).is_some_and(|known| grants.has(known))
+    };
+    let denied: Vec<String> = description
+        .capabilities
+        .iter()
+        .filter(|name| !granted(name))
+        .map(|name| format!("capability `{}`", crate::text::clean(name, 64)))
+        .collect();
+    if denied.is_empty() { Ok(()) } else { Err(LoadError::Denied { imports: denied }) }
+}
+
+/// Checks every import against the grants.
+fn check_imports(scan: &Scan, grants: Grants) -> Result<(), LoadError> {
+    let (mut denied, mut unknown) = (Vec::new(), Vec::new());
+    for (module, name) in &scan.imports {
+        let dot = if name.is_empty() { "" } else { "." };
+        let shown = crate::text::clean(&format!("{module}{dot}{name}"), 128);
+        let capability = match scan.door {
+            Door::Core => core::capability_of(module, name),
+            Door::Packed | Door::Typed => component::capability_of(module),
+        };
+        match capability {
+            Ok(Some(capability)) if !grants.has(capability) => {
+                denied.push(format!("`{shown}` (capability `{capability}`)"));
+            }
+            Ok(_) => {}
+            Err(()) => unknown.push(format!("`{shown}`")),
+        }
+    }
+    if !unknown.is_empty() {
+        return Err(LoadError::UnknownImports { imports: unknown });
+    }
+    if denied.is_empty() { Ok(()) } else { Err(LoadError::Denied { imports: denied }) }
+}
+
+fn link(door: Door, artifact: &Artifact) -> wasmtime::Result<Linked> {
+    match artifact {
+        Artifact::Module(module) => {
+            let mut linker = Linker::new(module.engine());
+            core::link(&mut linker)?;
+            wasi::link(&mut linker, module)?;
+            Ok(Linked::Core(linker.instantiate_pre(module)?))
+        }
+        Artifact::Component(code) => {
+            let mut linker = wasmtime::component::Linker::new(code.engine());
+            component::link(&mut linker)?;
+            let pre = linker.instantiate_pre(code)?;
+            Ok(if door == Door::Typed { Linked::Typed(pre) } else { Linked::Packed(pre) })
+        }
+    }
+}
+
+/// Instantiates once and asks what the plugin is.
+fn describe(
+    engine: &Engine,
+    linked: &Linked,
+    scan: &Scan,
+    grants: Grants,
+    limits: &Limits,
+    digest: Digest,
+) -> Result<Description, LoadError> {
+    let start = |crash: Crash| LoadError::Start(crash.into());
+    let shared = Arc::new(Shared::new("describe", grants, limits, digest.seed()));
+    let host = Host::new(shared, limits, 0);
+    let mut sandbox = Sandbox::open(engine, linked, host, limits).map_err(start)?;
+    if let Some(contract) = sandbox.abi(limits).map_err(start)?.filter(|abi| !speaks(*abi)) {
+        return Err(LoadError::contract(contract));
+    }
+    let text = sandbox.describe(limits).map_err(start)?;
+    let description = Description::parse(text.as_bytes()).map_err(LoadError::Describe)?;
+    admit(&description, grants)?;
+    if let Some(stated) = &scan.describe {
+        if Description::parse(stated).as_ref() != Ok(&description) {
+            return Err(LoadError::Describe(
+                "the custom section `lockgate:describe` says something else than the code".into(),
+            ));
+        }
+    }
+    Ok(description)
+}

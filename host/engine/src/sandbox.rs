@@ -1,0 +1,123 @@
+//! Sandbox: one store with one live guest. After any crash it is dropped, never used again.
+
+use std::time::Duration;
+
+use wasmtime::{InstancePre, Store, component};
+
+use crate::doors::Call;
+use crate::doors::core::CoreDoor;
+use crate::doors::packed::PackedDoor;
+use crate::doors::typed::TypedDoor;
+use crate::engine::Engine;
+use crate::fault::Crash;
+use crate::host::Host;
+use crate::limits::Limits;
+
+/// A plugin linked to its grants, ready to be instantiated.
+pub(crate) enum Linked {
+    Core(InstancePre<Host>),
+    Packed(component::InstancePre<Host>),
+    Typed(component::InstancePre<Host>),
+}
+
+enum Live {
+    Core(CoreDoor),
+    Packed(PackedDoor),
+    Typed(TypedDoor),
+}
+
+pub(crate) struct Sandbox {
+    store: Store<Host>,
+    door: Live,
+    calls: u64,
+    /// Memory after init, in bytes.
+    start_memory: usize,
+}
+
+impl Sandbox {
+    /// Instantiates, within `limits.init_time`.
+    pub(crate) fn open(
+        engine: &Engine,
+        linked: &Linked,
+        host: Host,
+        limits: &Limits,
+    ) -> Result<Self, Crash> {
+        let mut store = Store::new(engine.wasm(), host);
+        store.limiter(|host| &mut host.limiter);
+        store.set_epoch_deadline(ticks(limits.init_time));
+        let door = match linked {
+            Linked::Core(pre) => CoreDoor::open(pre, &mut store).map(Live::Core),
+            Linked::Packed(pre) => PackedDoor::open(pre, &mut store).map(Live::Packed),
+            Linked::Typed(pre) => TypedDoor::open(pre, &mut store).map(Live::Typed),
+        }
+        .map_err(|error| Crash::classify(&error, store.data()))?;
+        Ok(Self { store, door, calls: 0, start_memory: 0 })
+    }
+
+    /// The contract version that a core module states in code.
+    pub(crate) fn abi(&mut self, limits: &Limits) -> Result<Option<(u16, u16)>, Crash> {
+        self.start(limits.init_time);
+        match &self.door {
+            Live::Core(door) => {
+                let abi = door.abi(&mut self.store)?;
+                let half = |bits: u32| u16::try_from(bits & 0xffff).unwrap_or(u16::MAX);
+                Ok(Some((half(abi >> 16), half(abi))))
+            }
+            Live::Packed(_) | Live::Typed(_) => Ok(None),
+        }
+    }
+
+    pub(crate) fn describe(&mut self, limits: &Limits) -> Result<String, Crash> {
+        self.start(limits.init_time);
+        match &self.door {
+            Live::Core(door) => door.describe(&mut self.store),
+            Live::Packed(door) => door.base.describe(&mut self.store),
+            Live::Typed(door) => door.base.describe(&mut self.store),
+        }
+    }
+
+    pub(crate) fn init(&mut self, settings: &str, limits: &Limits) -> Result<String, Crash> {
+        self.start(limits.init_time);
+        let result = match &self.door {
+            Live::Core(door) => door.init(&mut self.store, settings),
+            Live::Packed(door) => door.base.init(&mut self.store, settings),
+            Live::Typed(door) => door.base.init(&mut self.store, settings),
+        };
+        self.start_memory = self.memory();
+        result
+    }
+
+    /// Runs one batch within `time`.
+    pub(crate) fn call(&mut self, call: &mut Call<'_>, time: Duration) -> Result<(), Crash> {
+        self.calls += 1;
+        self.start(time);
+        self.store.data_mut().clock.receive(call.received_us);
+        match &mut self.door {
+            Live::Core(door) => door.batch(&mut self.store, call),
+            Live::Packed(door) => door.batch(&mut self.store, call),
+            Live::Typed(door) => door.batch(&mut self.store, call),
+        }
+    }
+
+    /// Linear memory held, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        self.store.data().limiter.memory()
+    }
+
+    /// Whether it is time for a new one.
+    pub(crate) fn is_spent(&self, limits: &Limits) -> bool {
+        let memory = self.memory();
+        limits.recycle_calls.is_some_and(|calls| self.calls >= calls)
+            || (memory >= limits.recycle_memory && memory > self.start_memory)
+    }
+
+    fn start(&mut self, time: Duration) {
+        self.store.set_epoch_deadline(ticks(time));
+        self.store.data_mut().limiter.start_call();
+    }
+}
+
+/// A deadline in epochs of a millisecond; one more, for the current one is partly over.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::from(u32::MAX)).max(1) + 1
+}

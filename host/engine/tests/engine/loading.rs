@@ -1,0 +1,130 @@
+//! Loading: what is refused, and in which words.
+
+use lockgate_engine::{Capability, Grants, Limits, LoadError};
+use serde_json::json;
+
+use crate::guests::{Guest, engine};
+
+#[track_caller]
+fn refused(bytes: &[u8], part: &str) {
+    match engine().load(bytes, Grants::default(), &Limits::default()) {
+        Ok(plugin) => panic!("{plugin:?} was loaded"),
+        Err(error) => assert!(error.to_string().contains(part), "{error}"),
+    }
+}
+
+#[track_caller]
+fn refused_guest(guest: &Guest<'_>, part: &str) {
+    refused(&guest.wasm(), part);
+}
+
+#[track_caller]
+fn refused_text(text: &str, part: &str) {
+    refused(&wat::parse_str(text).unwrap(), part);
+}
+
+#[test]
+fn what_is_not_wasm() {
+    refused(b"", "it is empty");
+    refused(b"not wasm", "does not start with");
+    refused(b"(module)", "looks like WebAssembly text");
+    refused(b"\x7fELF....", "precompiled modules are never loaded");
+    refused(b"\0asm\x01\0\0\0\xff\xff", "not valid");
+    let wasm = Guest::default().wasm();
+    for cut in (8..wasm.len()).step_by(97) {
+        let cut = &wasm[..cut];
+        engine().load(cut, Grants::default(), &Limits::default()).unwrap_err();
+    }
+}
+
+#[test]
+fn what_has_no_door() {
+    refused_text("(module)", "this one has no `lockgate_abi`");
+    refused_text(
+        r#"(module (memory (export "memory") 1)
+            (func (export "lockgate_abi") (result i32) (i32.const 1)))"#,
+        "lacks the exports lockgate_buffer, lockgate_describe, lockgate_init, lockgate_batch",
+    );
+    refused_text("(component)", "a component exports `handle-batch` or `handle`");
+}
+
+#[test]
+fn what_the_sandbox_does_not_have() {
+    refused_text("(module (memory i64 1))", "64-bit memory");
+    refused_text("(module (memory 1 2 shared))", "no threads");
+    refused_text("(module (memory 1) (memory 1))", "not valid");
+    refused_guest(
+        &Guest { imports: r#"(import "env" "open" (func))"#, ..Guest::default() },
+        "`env.open`",
+    );
+    refused_guest(
+        &Guest { imports: r#"(import "env" "memory2" (global i32))"#, ..Guest::default() },
+        "is not a function",
+    );
+}
+
+#[test]
+fn what_was_not_granted() {
+    let imports = r#"(import "lockgate_v0" "clock_now" (func (result i64)))
+        (import "lockgate_v0" "random" (func (param i32 i32)))"#;
+    let guest = Guest { imports, ..Guest::default() };
+    refused_guest(&guest, "`lockgate_v0.clock_now` (capability `clock`)");
+    refused_guest(&guest, "`lockgate_v0.random` (capability `random`)");
+    let grants = Grants::default().with(Capability::Clock).with(Capability::Random);
+    guest.load(grants, &Limits::default()).unwrap();
+
+    let mut guest = Guest::default();
+    guest.describe["capabilities"] = json!(["log", "kv"]);
+    refused_guest(&guest, "capability `kv`");
+}
+
+#[test]
+fn another_contract() {
+    for section in [true, false] {
+        let mut guest = Guest { section, ..Guest::default() };
+        guest.describe["contract"] = json!("0.7");
+        refused_guest(&guest, "the plugin speaks contract 0.7, this host speaks 0.1");
+    }
+}
+
+#[test]
+fn a_description_that_is_wrong() {
+    let mut guest = Guest::default();
+    guest.describe["version"] = json!("");
+    refused_guest(&guest, "`version`");
+}
+
+#[test]
+fn bombs_are_refused_before_they_are_compiled() {
+    let deep = format!("(module (func {} {}))", "block ".repeat(6000), "end ".repeat(6000));
+    refused_text(&deep, "blocks in blocks");
+    refused_text(&format!("(module (func (local {})))", "i64 ".repeat(30_000)), "locals");
+    let engine = engine();
+    let too_large = vec![0; lockgate_engine::MAX_MODULE + 1];
+    let error = engine.load(&too_large, Grants::default(), &Limits::default()).unwrap_err();
+    assert!(matches!(error, LoadError::TooLarge { .. }), "{error}");
+    assert_eq!(engine.compiles(), 0);
+}
+
+#[test]
+fn a_guest_that_does_not_start() {
+    let start = r#"(start $start) (func $start (loop $l (br $l)))"#;
+    let code = format!("{start} {}", crate::guests::CHAMELEON);
+    let guest = Guest { code: &code, ..Guest::default() };
+    let limits = Limits { init_time: std::time::Duration::from_millis(10), ..Limits::default() };
+    let error = guest.load(Grants::default(), &limits).unwrap_err();
+    assert!(error.to_string().contains("does not start: deadline"), "{error}");
+
+    let limits = Limits { memory: 65536, ..Limits::default() };
+    let error = Guest::default().load(Grants::default(), &limits).unwrap_err();
+    assert!(error.to_string().contains("does not start: memory"), "{error}");
+}
+
+#[test]
+fn the_same_module_twice_is_compiled_once() {
+    let engine = engine();
+    let wasm = Guest::default().wasm();
+    let load = || engine.load(&wasm, Grants::default(), &Limits::default()).unwrap();
+    let (one, two) = (load(), load());
+    assert_eq!((engine.compiles(), one.digest()), (1, two.digest()));
+}

@@ -1,0 +1,6 @@
+//! The engine through its public face: doors, limits, hostile guests, loading.
+
+mod core_door;
+mod guests;
+mod hostile;
+mod loading;

@@ -1,0 +1,140 @@
+//! Link: one connection to a broker, thrown away whole on any error.
+
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_compat::CompatExt;
+use lapin::types::ShortString;
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use lockgate_transport::ConnectError;
+use tokio::net::UnixStream;
+use tokio::task::AbortHandle;
+
+use crate::fault;
+use crate::guard::{Fate, Inbox, pump};
+use crate::settings::Endpoint;
+use crate::socket::Socket;
+
+/// Time for connecting: socket, TLS, login, declarations and the channel.
+pub(crate) const CONNECT: Duration = Duration::from_secs(10);
+
+/// A live connection. Dropping it cuts the socket, whatever state the client is in.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) connection: Connection,
+    fate: Arc<Fate>,
+    _cut: Cut,
+}
+
+/// Ends the socket and the pump when dropped. Without it a client thread could wait for ever on
+/// a connection whose owner gave up.
+#[derive(Debug)]
+struct Cut {
+    socket: TcpStream,
+    pump: Option<AbortHandle>,
+}
+
+impl Link {
+    /// Connects and logs in; with an inbox, through the frame guard. The caller sets the
+    /// deadline: dropping the future cuts what was begun.
+    pub(crate) async fn open(
+        endpoint: &Endpoint,
+        purpose: &str,
+        inbox: Option<Arc<Inbox>>,
+    ) -> Result<Self, ConnectError> {
+        let fate = Arc::new(Fate::default());
+        let socket = Socket::connect(endpoint).await?;
+        let local = |error: std::io::Error| ConnectError::Retry(format!("{endpoint}: {error}"));
+        let cut = attach(socket, inbox, &fate).map_err(local)?;
+        let stream = cut.socket.try_clone().map_err(local)?;
+        let name = format!("{} {purpose}", endpoint.name);
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let runtime = lapin::runtime::default_runtime()
+            .map_err(|error| fault::connect(endpoint, &error, &fate))?;
+        let connecting = Connection::connector(
+            endpoint.uri.clone(),
+            runtime,
+            async move |_, _| {
+                let stream = tokio::net::TcpStream::from_std(stream.try_clone()?)?;
+                Ok(AsyncTcpStream::Plain(stream.compat()))
+            },
+            properties,
+        );
+        let connection =
+            connecting.await.map_err(|error| fault::connect(endpoint, &error, &fate))?;
+        Ok(Self { connection, fate, _cut: cut })
+    }
+
+    /// `error` as text, or what the guard knows better.
+    pub(crate) fn explain(&self, error: &lapin::Error) -> String {
+        match self.fate.error() {
+            Some(error) => error.to_string(),
+            None => error.to_string(),
+        }
+    }
+
+    pub(crate) fn fate(&self) -> &Fate {
+        &self.fate
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// The broker takes no publishes for now (memory or disk alarm).
+    pub(crate) fn blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    /// Largest frame, bytes, as agreed with the broker.
+    pub(crate) fn frame_max(&self) -> usize {
+        self.connection.configuration().frame_max() as usize
+    }
+
+    /// Says goodbye; whatever comes of it, the socket is cut afterwards.
+    pub(crate) async fn close(&self, deadline: Duration) {
+        let goodbye = self.connection.close(200, ok());
+        if !matches!(tokio::time::timeout(deadline, goodbye).await, Ok(Ok(()))) {
+            tracing::debug!("connection dropped without a goodbye");
+        }
+    }
+}
+
+/// The reply text of a normal close.
+pub(crate) fn ok() -> ShortString {
+    ShortString::try_new("OK").unwrap_or_default()
+}
+
+/// The stream that lapin gets: the socket itself where nothing stands between, else the other
+/// end of a socket pair whose near end a pump owns. (lapin takes only TCP streams of its
+/// runtime, so the pair poses as one; nothing but reads and writes is done to it.)
+fn attach(socket: Socket, inbox: Option<Arc<Inbox>>, fate: &Arc<Fate>) -> std::io::Result<Cut> {
+    let (socket, tls) = match (socket, &inbox) {
+        (Socket::Plain(tcp), None) => {
+            return Ok(Cut { socket: tcp.into_std()?, pump: None });
+        }
+        (Socket::Plain(tcp), Some(_)) => (Some(tcp), None),
+        (Socket::Tls(tls), _) => (None, Some(tls)),
+    };
+    let (near, far) = UnixStream::pair()?;
+    let far = TcpStream::from(OwnedFd::from(far.into_std()?));
+    let fate = fate.clone();
+    let task = match (socket, tls) {
+        (Some(tcp), _) => tokio::spawn(pump(tcp, near, inbox, fate)),
+        (None, Some(tls)) => tokio::spawn(pump(tls, near, inbox, fate)),
+        (None, None) => return Err(std::io::ErrorKind::NotConnected.into()),
+    };
+    Ok(Cut { socket: far, pump: Some(task.abort_handle()) })
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        if let Some(pump) = &self.pump {
+            pump.abort();
+        }
+        // Already closed is as good.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}

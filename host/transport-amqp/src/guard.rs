@@ -1,0 +1,217 @@
+//! Frame guard: takes the deliveries out of what a broker sends and lets the rest through.
+//!
+//! lapin's parser recurses without a limit and refuses text that is not UTF-8, so one hostile
+//! header aborts the process or kills the connection for ever. The guard stands between the
+//! broker's socket and lapin. It reads each delivery (method, content header, body) itself, with
+//! bounds, and hands it to the source; lapin sees none of them, only the frames that run the
+//! connection. What the guard cannot read of a header is kept raw, in quarantine, and the
+//! delivery goes on without it: no message can stop the connection.
+//!
+//! Reading deliveries here is also the shortest way: no second parse, no copy through the
+//! client's thread, and header order and duplicate keys are kept.
+
+mod cursor;
+mod deliver;
+mod frame;
+mod head;
+mod inbox;
+mod pump;
+
+pub(crate) use head::DEPTH_MAX;
+pub(crate) use inbox::Inbox;
+pub(crate) use pump::{Fate, pump};
+
+use bytes::{Bytes, BytesMut};
+use lockgate_message::{Message, Quarantine};
+
+use deliver::Deliver;
+use frame::{Frame, FrameKind, Next};
+
+/// The frame size we propose, all its bytes counted; a broker can only lower it. RabbitMQ's own
+/// default, and the limit of a message's header.
+pub(crate) const FRAME_MAX: u32 = 131_072;
+
+/// Largest body accepted: RabbitMQ's hard limit (`max_message_size`).
+pub(crate) const BODY_MAX: u64 = 512 << 20;
+
+/// Room made for a body before its bytes have come; the rest grows as they do.
+const BODY_RESERVE: u64 = 1 << 20;
+
+/// A delivery taken out of the stream.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Taken {
+    pub(crate) tag: u64,
+    pub(crate) redelivered: bool,
+    pub(crate) message: Message,
+    pub(crate) quarantine: Option<Box<Quarantine>>,
+}
+
+/// Why the stream cannot go on. The broker's fault, never a message's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GuardError {
+    #[error("the peer does not speak AMQP{}", .0)]
+    NotAmqp(&'static str),
+    #[error("a frame of {0} bytes is above the agreed {FRAME_MAX}")]
+    FrameTooLarge(usize),
+    #[error("a body of {0} bytes is above {BODY_MAX}")]
+    BodyTooLarge(u64),
+    #[error("broken frames: {0}")]
+    Broken(&'static str),
+    #[error("more deliveries than the prefetch allows")]
+    Flooded,
+    /// Not of the frames, but of what lies below them.
+    #[error("TLS: {0}")]
+    Tls(String),
+}
+
+/// The parser: no I/O, no clock.
+#[derive(Debug, Default)]
+pub(crate) struct Guard {
+    /// The delivery being read.
+    current: Option<Partial>,
+    /// The last delivery tag seen; a channel numbers from 1 without gaps.
+    last_tag: u64,
+    /// The broker sent its protocol header instead of frames; nothing after it is ours.
+    transparent: bool,
+}
+
+#[derive(Debug)]
+struct Partial {
+    channel: u16,
+    deliver: Deliver,
+    content: Option<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
+    message: Message,
+    quarantine: Option<Box<Quarantine>>,
+    remaining: u64,
+    body: BytesMut,
+}
+
+impl Guard {
+    /// Reads the whole frames at the start of `input`: deliveries into `taken`, every other
+    /// frame as it is into `out`. Returns how many bytes were used; give the rest again with
+    /// what comes next.
+    pub(crate) fn feed(
+        &mut self,
+        input: &[u8],
+        out: &mut Vec<u8>,
+        taken: &mut Vec<Taken>,
+    ) -> Result<usize, GuardError> {
+        let mut used = 0;
+        // Frames to let through are copied in runs: from here up to the next one taken.
+        let mut run = 0;
+        while !self.transparent {
+            let rest = input.get(used..).unwrap_or_default();
+            match frame::next(rest)? {
+                Next::Incomplete => break,
+                Next::ProtocolHeader => self.transparent = true,
+                Next::Frame(frame) => {
+                    if self.takes(&frame, taken)? {
+                        out.extend_from_slice(input.get(run..used).unwrap_or_default());
+                        run = used + frame.len;
+                    }
+                    used += frame.len;
+                }
+            }
+        }
+        if self.transparent {
+            used = input.len();
+        }
+        out.extend_from_slice(input.get(run..used).unwrap_or_default());
+        Ok(used)
+    }
+
+    /// Whether a delivery was ever begun: the connection is set up and consumes.
+    fn consumes(&self) -> bool {
+        self.last_tag > 0
+    }
+
+    /// Whether the frame belongs to a delivery, which it then advances.
+    fn takes(&mut self, frame: &Frame<'_>, taken: &mut Vec<Taken>) -> Result<bool, GuardError> {
+        let on_channel = self.current.as_ref().is_some_and(|p| p.channel == frame.channel);
+        match frame.kind {
+            FrameKind::Method if Deliver::is(frame.payload) => self.begin(frame),
+            FrameKind::Method if on_channel => {
+                // The broker closes the channel in the middle of a delivery.
+                self.current = None;
+                Ok(false)
+            }
+            FrameKind::Method | FrameKind::Heartbeat => Ok(false),
+            FrameKind::Header if on_channel => self.head(frame, taken),
+            FrameKind::Body if on_channel => self.body(frame, taken),
+            FrameKind::Header | FrameKind::Body => {
+                Err(GuardError::Broken("content without a delivery"))
+            }
+        }
+    }
+
+    fn begin(&mut self, frame: &Frame<'_>) -> Result<bool, GuardError> {
+        if self.current.is_some() {
+            return Err(GuardError::Broken("two deliveries at once"));
+        }
+        let deliver = Deliver::read(frame.payload).ok_or(GuardError::Broken("delivery method"))?;
+        if deliver.tag != self.last_tag.wrapping_add(1) {
+            return Err(GuardError::Broken("delivery tags are not in sequence"));
+        }
+        self.last_tag = deliver.tag;
+        self.current = Some(Partial { channel: frame.channel, deliver, content: None });
+        Ok(true)
+    }
+
+    fn head(&mut self, frame: &Frame<'_>, taken: &mut Vec<Taken>) -> Result<bool, GuardError> {
+        let Some(partial) = self.current.as_mut().filter(|p| p.content.is_none()) else {
+            return Err(GuardError::Broken("two content headers"));
+        };
+        let size = head::body_size(frame.payload).ok_or(GuardError::Broken("content header"))?;
+        if size > BODY_MAX {
+            return Err(GuardError::BodyTooLarge(size));
+        }
+        let (head, bad) = head::read(frame.payload, &mut partial.deliver);
+        let quarantine = bad.map(|bad| {
+            let raw_header = Bytes::copy_from_slice(frame.payload);
+            Box::new(Quarantine { reason: bad.reason(), raw_header })
+        });
+        partial.content = Some(Content {
+            message: Message::new(head, Bytes::new()),
+            quarantine,
+            remaining: size,
+            body: BytesMut::with_capacity(size.min(BODY_RESERVE) as usize),
+        });
+        self.finish(taken);
+        Ok(true)
+    }
+
+    fn body(&mut self, frame: &Frame<'_>, taken: &mut Vec<Taken>) -> Result<bool, GuardError> {
+        let Some(content) = self.current.as_mut().and_then(|p| p.content.as_mut()) else {
+            return Err(GuardError::Broken("body before its header"));
+        };
+        content.remaining = content
+            .remaining
+            .checked_sub(frame.payload.len() as u64)
+            .ok_or(GuardError::Broken("body longer than announced"))?;
+        content.body.extend_from_slice(frame.payload);
+        self.finish(taken);
+        Ok(true)
+    }
+
+    /// Hands out the current delivery once it is whole.
+    fn finish(&mut self, taken: &mut Vec<Taken>) {
+        let whole = |p: &mut Partial| p.content.as_ref().is_some_and(|c| c.remaining == 0);
+        if let Some(Partial { deliver, content: Some(content), .. }) = self.current.take_if(whole) {
+            let mut message = content.message;
+            message.set_body(content.body.freeze());
+            taken.push(Taken {
+                tag: deliver.tag,
+                redelivered: deliver.redelivered,
+                message,
+                quarantine: content.quarantine,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

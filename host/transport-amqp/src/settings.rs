@@ -1,0 +1,358 @@
+//! Settings: the tables `[source.amqp]` and `[route.X] amqp = {…}` of a pipeline file.
+//!
+//! Plain structs for serde, unknown keys refused. [`SourceSettings::validate`] and
+//! [`RouteSettings::validate`] report everything that the types cannot say, each with the path
+//! of its key below the table.
+
+mod arguments;
+mod endpoint;
+mod secret;
+
+use serde::Deserialize;
+
+pub use arguments::{Argument, Arguments};
+pub use endpoint::{Endpoint, Login, TlsSettings};
+pub use secret::Secret;
+
+/// Longest short string of AMQP 0-9-1: names, routing keys, virtual hosts.
+pub(crate) const SHORT_STRING_MAX: usize = 255;
+
+/// Largest heartbeat interval, seconds: half an hour, the broker's own ack timeout.
+const HEARTBEAT_MAX: u16 = 1800;
+
+/// One thing wrong with the settings. Contains no credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct SettingsError {
+    /// The key below the table, as in `declare.queue`.
+    pub path: String,
+    pub message: String,
+}
+
+impl SettingsError {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// `[source.amqp]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceSettings {
+    /// `amqp://` or `amqps://`. A path of a lone `/` is the default virtual host, as is none.
+    pub url: Secret,
+    pub queue: String,
+    /// Most deliveries unacknowledged at a time, 1 to 65535: bounds memory and duplicates.
+    #[serde(default = "default_prefetch")]
+    pub prefetch: u16,
+    /// Created where missing; without it all must be there already.
+    pub declare: Option<DeclareSource>,
+    /// Arguments of the consumer, as `x-stream-offset`.
+    #[serde(default)]
+    pub arguments: Arguments,
+    /// Consumer priority; a higher one is served first.
+    pub priority: Option<i32>,
+    /// Refuse other consumers of the queue.
+    #[serde(default)]
+    pub exclusive: bool,
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat: u16,
+    /// Overrides the URL's.
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    /// `plain` (default) or `external` (client certificate).
+    pub auth_mechanism: Option<String>,
+    pub tls: Option<TlsSettings>,
+    /// Shown by the broker's tools; default `lockgate`.
+    pub connection_name: Option<String>,
+}
+
+/// `[route.X] amqp = {…}` and `[dead_letter] amqp = {…}`. Without a URL it publishes to the
+/// source's broker.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSettings {
+    pub exchange: String,
+    /// `{{routing_key}}` and `{{exchange}}` stand for the message's own; none keeps its key.
+    pub routing_key: Option<String>,
+    pub url: Option<Secret>,
+    /// Report what no queue takes instead of losing it.
+    #[serde(default = "default_true")]
+    pub mandatory: bool,
+    /// Force delivery mode 2; otherwise the message's own is kept.
+    #[serde(default = "default_true")]
+    pub persistent: bool,
+    pub declare: Option<DeclareTarget>,
+    /// What messages may carry to this route and is stripped otherwise: `CC`, `BCC`, `user-id`,
+    /// `direct-reply-to`.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
+    /// Largest body, bytes; more is the message's own fault. At most the broker's own limit.
+    #[serde(default = "default_max_body")]
+    pub max_body: u64,
+    /// Seconds the broker has for confirming a block.
+    #[serde(default = "default_confirm_timeout")]
+    pub confirm_timeout: u16,
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat: u16,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub auth_mechanism: Option<String>,
+    pub tls: Option<TlsSettings>,
+    pub connection_name: Option<String>,
+}
+
+/// A value that a plugin could misuse, let through to a route on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+pub enum Grant {
+    /// Header `CC`: copies to any routing key of the exchange.
+    #[serde(rename = "CC")]
+    Cc,
+    #[serde(rename = "BCC")]
+    Bcc,
+    /// Property `user-id`: the broker closes the channel unless it is the connection's user.
+    #[serde(rename = "user-id")]
+    UserId,
+    /// A `reply-to` of `amq.rabbitmq.reply-to…`: the broker closes the channel unless it is
+    /// somebody's live reply address.
+    #[serde(rename = "direct-reply-to")]
+    DirectReplyTo,
+}
+
+/// `[source.amqp.declare]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareSource {
+    pub queue: Option<DeclareQueue>,
+    pub exchange: Option<DeclareExchange>,
+    #[serde(default)]
+    pub bindings: Vec<Binding>,
+}
+
+/// `declare = {…}` of a route: the exchange, by the name of the route's `exchange`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareTarget {
+    #[serde(rename = "type", default = "default_kind")]
+    pub kind: String,
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub auto_delete: bool,
+    #[serde(default)]
+    pub internal: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareQueue {
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub auto_delete: bool,
+    #[serde(default)]
+    pub exclusive: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareExchange {
+    pub name: String,
+    #[serde(rename = "type", default = "default_kind")]
+    pub kind: String,
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub auto_delete: bool,
+    #[serde(default)]
+    pub internal: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+/// A binding of the source queue.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    #[serde(default)]
+    pub routing_key: String,
+    /// Default: the exchange declared beside it.
+    pub exchange: Option<String>,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+fn default_prefetch() -> u16 {
+    1000
+}
+fn default_heartbeat() -> u16 {
+    10
+}
+fn default_true() -> bool {
+    true
+}
+fn default_kind() -> String {
+    "direct".to_owned()
+}
+fn default_max_body() -> u64 {
+    16 << 20
+}
+fn default_confirm_timeout() -> u16 {
+    10
+}
+
+impl SourceSettings {
+    /// Everything that is wrong; empty when it can be used.
+    pub fn validate(&self) -> Vec<SettingsError> {
+        let mut errors = self.endpoint().err().unwrap_or_default();
+        name(&mut errors, "queue", &self.queue, true);
+        if self.prefetch == 0 {
+            errors.push(SettingsError::new("prefetch", "0 means no limit; give 1 to 65535"));
+        }
+        self.arguments.validate("arguments", &mut errors);
+        if let Some(declare) = &self.declare {
+            declare.validate(&mut errors);
+        }
+        errors
+    }
+
+    /// Where to connect.
+    ///
+    /// # Errors
+    /// What is wrong with the connection's part of the settings.
+    pub fn endpoint(&self) -> Result<Endpoint, Vec<SettingsError>> {
+        Endpoint::new(Login {
+            url: &self.url,
+            username: self.username.as_deref(),
+            password: self.password.as_ref(),
+            auth_mechanism: self.auth_mechanism.as_deref(),
+            tls: self.tls.as_ref(),
+            heartbeat: self.heartbeat,
+            connection_name: self.connection_name.as_deref(),
+        })
+    }
+}
+
+impl RouteSettings {
+    /// Everything that is wrong; empty when it can be used.
+    pub fn validate(&self) -> Vec<SettingsError> {
+        let mut errors = self.endpoint().err().unwrap_or_default();
+        name(&mut errors, "exchange", &self.exchange, false);
+        if let Some(key) = &self.routing_key {
+            short(&mut errors, "routing_key", key);
+        }
+        if self.confirm_timeout == 0 {
+            errors.push(SettingsError::new("confirm_timeout", "give 1 second or more"));
+        }
+        if self.max_body == 0 || self.max_body > crate::guard::BODY_MAX {
+            errors.push(SettingsError::new("max_body", "give 1 byte to 512 MiB"));
+        }
+        if let Some(declare) = &self.declare {
+            if self.exchange.is_empty() {
+                errors.push(SettingsError::new(
+                    "declare",
+                    "the default exchange exists everywhere and cannot be declared",
+                ));
+            }
+            kind(&mut errors, "declare.type", &declare.kind);
+            declare.arguments.validate("declare.arguments", &mut errors);
+        }
+        errors
+    }
+
+    /// Where to connect; `None` without a URL of its own.
+    ///
+    /// # Errors
+    /// What is wrong with the connection's part of the settings.
+    pub fn endpoint(&self) -> Result<Option<Endpoint>, Vec<SettingsError>> {
+        let Some(url) = &self.url else {
+            let alone: Vec<_> = [
+                ("username", self.username.is_some()),
+                ("password", self.password.is_some()),
+                ("auth_mechanism", self.auth_mechanism.is_some()),
+                ("tls", self.tls.is_some()),
+                ("connection_name", self.connection_name.is_some()),
+            ]
+            .into_iter()
+            .filter(|(_, set)| *set)
+            .map(|(key, _)| SettingsError::new(key, "needs a `url` beside it"))
+            .collect();
+            return if alone.is_empty() { Ok(None) } else { Err(alone) };
+        };
+        Endpoint::new(Login {
+            url,
+            username: self.username.as_deref(),
+            password: self.password.as_ref(),
+            auth_mechanism: self.auth_mechanism.as_deref(),
+            tls: self.tls.as_ref(),
+            heartbeat: self.heartbeat,
+            connection_name: self.connection_name.as_deref(),
+        })
+        .map(Some)
+    }
+}
+
+impl DeclareSource {
+    fn validate(&self, errors: &mut Vec<SettingsError>) {
+        if let Some(queue) = &self.queue {
+            queue.arguments.validate("declare.queue.arguments", errors);
+            if queue.auto_delete {
+                errors.push(SettingsError::new(
+                    "declare.queue.auto_delete",
+                    "the broker would delete the queue and its messages at the first disconnect",
+                ));
+            }
+            if queue.exclusive {
+                errors.push(SettingsError::new(
+                    "declare.queue.exclusive",
+                    "the broker would delete the queue and its messages at the first disconnect",
+                ));
+            }
+        }
+        if let Some(exchange) = &self.exchange {
+            name(errors, "declare.exchange.name", &exchange.name, true);
+            kind(errors, "declare.exchange.type", &exchange.kind);
+            exchange.arguments.validate("declare.exchange.arguments", errors);
+        }
+        for (n, binding) in self.bindings.iter().enumerate() {
+            let path = format!("declare.bindings[{n}]");
+            short(errors, &format!("{path}.routing_key"), &binding.routing_key);
+            binding.arguments.validate(&format!("{path}.arguments"), errors);
+            match &binding.exchange {
+                Some(exchange) => name(errors, &format!("{path}.exchange"), exchange, true),
+                None if self.exchange.is_none() => errors.push(SettingsError::new(
+                    format!("{path}.exchange"),
+                    "name the exchange, or declare one beside",
+                )),
+                None => {}
+            }
+        }
+    }
+}
+
+fn name(errors: &mut Vec<SettingsError>, path: &str, name: &str, required: bool) {
+    if required && name.is_empty() {
+        errors.push(SettingsError::new(path, "must not be empty"));
+    }
+    short(errors, path, name);
+}
+
+fn kind(errors: &mut Vec<SettingsError>, path: &str, kind: &str) {
+    name(errors, path, kind, true);
+}
+
+fn short(errors: &mut Vec<SettingsError>, path: &str, text: &str) {
+    if text.len() > SHORT_STRING_MAX {
+        errors.push(SettingsError::new(
+            path,
+            format!("is {} bytes long, more than {SHORT_STRING_MAX}", text.len()),
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests;

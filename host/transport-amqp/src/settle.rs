@@ -1,0 +1,209 @@
+//! Settling: the one task that tells the broker what became of deliveries.
+//!
+//! Only this task acks, and only through `Channel::basic_ack`: acks from several tasks overtake
+//! each other, and one that covers a delivery acked before closes the channel.
+
+mod ledger;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
+use lapin::Channel;
+use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRejectOptions};
+use lockgate_message::{Settle, Settlement};
+use tokio::sync::{Notify, watch};
+
+use ledger::{FLUSH_COUNT, Ledger, Tell};
+
+/// Time for handing one ack to the socket; then the connection is taken for dead.
+const TELL: Duration = Duration::from_secs(10);
+
+/// Where the deliveries of one source generation are settled.
+#[derive(Debug)]
+pub(crate) struct Settler {
+    inbound: Mutex<Inbound>,
+    wake: Notify,
+    live: AtomicBool,
+    failure: OnceLock<String>,
+    /// Turns true when the task is gone.
+    ended: watch::Sender<bool>,
+}
+
+/// What the task has not seen yet. The prefetch bounds it.
+#[derive(Debug, Default)]
+struct Inbound {
+    handed: Vec<u64>,
+    settled: Vec<(u64, Settlement)>,
+    /// Handed out and not settled, whether the task has seen it or not.
+    open: usize,
+    /// The task will look again soon by itself: only a full block or the last one is urgent.
+    patient: bool,
+    /// The task was woken and has not looked yet.
+    woken: bool,
+    closing: bool,
+}
+
+impl Inbound {
+    fn urgent(&self) -> bool {
+        let waiting = self.settled.len();
+        waiting > 0 && (!self.patient || waiting >= FLUSH_COUNT || self.open == 0)
+    }
+}
+
+impl Settler {
+    /// Starts the task. It ends with [`Settler::close`], [`Settler::abandon`] or a failure.
+    pub(crate) fn start(channel: Channel) -> Arc<Self> {
+        let settler = Arc::new(Self {
+            inbound: Mutex::default(),
+            wake: Notify::new(),
+            live: AtomicBool::new(true),
+            failure: OnceLock::new(),
+            ended: watch::Sender::new(false),
+        });
+        tokio::spawn(run(settler.clone(), channel));
+        settler
+    }
+
+    /// Deliveries go out to be settled; tags ascend from call to call.
+    pub(crate) fn handed(&self, tags: impl IntoIterator<Item = u64>) {
+        let mut inbound = self.lock();
+        let before = inbound.handed.len();
+        inbound.handed.extend(tags);
+        inbound.open += inbound.handed.len() - before;
+    }
+
+    /// The broker will not hear of anything more: settling is pointless.
+    pub(crate) fn abandon(&self) {
+        self.live.store(false, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Tells all that is settled, gives the rest back, and ends.
+    pub(crate) async fn close(&self) {
+        self.lock().closing = true;
+        self.wake.notify_one();
+        // Fails only when the task's end, which owns the settler, is gone: then it has ended.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Why the task ended before its time.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    /// Resolves when the task has ended.
+    pub(crate) async fn ended(&self) {
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    /// Moves what is new out; says whether to close.
+    fn drain(&self, handed: &mut Vec<u64>, settled: &mut Vec<(u64, Settlement)>) -> bool {
+        let mut inbound = self.lock();
+        std::mem::swap(&mut inbound.handed, handed);
+        std::mem::swap(&mut inbound.settled, settled);
+        inbound.woken = false;
+        inbound.closing
+    }
+
+    /// Whether there is nothing to do now. `patient`: something is to be flushed later, so that
+    /// single settlements need not wake the task.
+    fn may_sleep(&self, patient: bool) -> bool {
+        let mut inbound = self.lock();
+        inbound.patient = patient;
+        !inbound.urgent() && !inbound.closing
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inbound> {
+        self.inbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Settle for Settler {
+    fn settle(&self, tag: u64, settlement: Settlement) {
+        if !self.is_live() {
+            return;
+        }
+        let mut inbound = self.lock();
+        inbound.settled.push((tag, settlement));
+        inbound.open = inbound.open.saturating_sub(1);
+        // Woken already, unless this one makes it urgent.
+        let wake = !inbound.woken && inbound.urgent();
+        inbound.woken |= wake;
+        drop(inbound);
+        if wake {
+            self.wake.notify_one();
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+}
+
+async fn run(settler: Arc<Settler>, channel: Channel) {
+    if let Err(error) = tell_all(&settler, &channel).await {
+        let _ = settler.failure.set(error);
+    }
+    settler.abandon();
+    settler.ended.send_replace(true);
+}
+
+async fn tell_all(settler: &Settler, channel: &Channel) -> Result<(), String> {
+    let mut ledger = Ledger::default();
+    let (mut handed, mut settled) = (Vec::new(), Vec::new());
+    let mut tells = Vec::new();
+    while settler.is_live() {
+        let closing = settler.drain(&mut handed, &mut settled);
+        let now = Instant::now();
+        handed.drain(..).for_each(|tag| ledger.handed(tag));
+        settled.drain(..).for_each(|(tag, settlement)| ledger.settled(tag, settlement, now));
+        ledger.due(now, closing, &mut tells);
+        // Polled together: one wait for all of them, and in this order to the socket.
+        within(try_join_all(tells.drain(..).map(|told| tell(channel, told)))).await?;
+        if closing {
+            return within(give_back(channel)).await;
+        }
+        let next = ledger.next();
+        if settler.may_sleep(next.is_some()) {
+            tokio::select! {
+                () = settler.wake.notified() => {}
+                () = sleep_until(next) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn within<T>(told: impl Future<Output = lapin::Result<T>>) -> Result<(), String> {
+    match tokio::time::timeout(TELL, told).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(format!("cannot settle: {error}")),
+        Err(_) => Err(format!("cannot settle: not sent within {TELL:?}")),
+    }
+}
+
+async fn tell(channel: &Channel, told: Tell) -> lapin::Result<()> {
+    match told {
+        Tell::AckTo(tag) => channel.basic_ack(tag, BasicAckOptions { multiple: true }).await,
+        Tell::Ack(tag) => channel.basic_ack(tag, BasicAckOptions { multiple: false }).await,
+        Tell::Requeue(tag) => {
+            channel.basic_nack(tag, BasicNackOptions { requeue: true, multiple: false }).await
+        }
+        Tell::Reject(tag) => channel.basic_reject(tag, BasicRejectOptions { requeue: false }).await,
+    }
+}
+
+/// Gives everything unsettled back by a nack, which brokers do not count as a failed delivery,
+/// as they do a lost connection. Tag 0 stands for all.
+async fn give_back(channel: &Channel) -> lapin::Result<()> {
+    channel.basic_nack(0, BasicNackOptions { requeue: true, multiple: true }).await
+}

@@ -1,0 +1,327 @@
+//! Sink: one publish channel, owned by one lane.
+//!
+//! A block is published as one: all its futures polled together, then all its confirms awaited.
+//! Only then are results made, so that every return of the block has been seen, on whichever
+//! confirm the client reported it: it reports them on wrong ones, and each carries our id.
+
+mod pending;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{Channel, PublisherConfirm};
+use lockgate_transport::{ConnectError, Outgoing, PutError, Sink, SinkConnector};
+use tokio::sync::Mutex;
+
+use crate::connection::{CONNECT, Link, ok};
+use crate::convert::{Limits, Publish, publish};
+use crate::settings::{Endpoint, Grant, RouteSettings, SettingsError};
+use crate::status::Status;
+use crate::topology::{TargetExchange, Topology};
+
+use pending::{Id, Pending};
+
+/// Most publishes without their confirms.
+const WINDOW: usize = 256;
+
+/// How often a waiting block looks whether the broker is blocked.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Counts the sinks of this process, so that an id names one publish.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
+
+/// How to publish; routes that differ in it need sinks of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Manner {
+    endpoint: Endpoint,
+    mandatory: bool,
+    persistent: bool,
+    grants: Vec<Grant>,
+    max_body: u64,
+    confirm_timeout: Duration,
+}
+
+/// Publishes to the exchanges of one broker. Its sinks share one connection.
+#[derive(Debug)]
+pub struct AmqpSink {
+    manner: Manner,
+    exchanges: Vec<TargetExchange>,
+    /// Held by the sinks alone: it closes with the last of them.
+    link: Mutex<Weak<Link>>,
+    worked: AtomicBool,
+    status: Arc<Status>,
+}
+
+/// The sinks of several routes.
+#[derive(Debug)]
+pub struct Shared {
+    pub sinks: Vec<AmqpSink>,
+    /// For each route, which of `sinks`.
+    pub of_route: Vec<usize>,
+}
+
+impl AmqpSink {
+    /// One sink for each group of routes that can share it. Routes without a URL publish to
+    /// `default`.
+    ///
+    /// # Errors
+    /// All that is wrong, with the number of its route.
+    pub fn for_routes<'a>(
+        default: Option<&Endpoint>,
+        routes: impl IntoIterator<Item = &'a RouteSettings>,
+    ) -> Result<Shared, Vec<(usize, SettingsError)>> {
+        let mut sinks: Vec<Self> = Vec::new();
+        let (mut of_route, mut errors) = (Vec::new(), Vec::new());
+        for (n, route) in routes.into_iter().enumerate() {
+            let manner = match Manner::new(default, route) {
+                Ok(manner) => manner,
+                Err(wrong) => {
+                    errors.extend(wrong.into_iter().map(|error| (n, error)));
+                    continue;
+                }
+            };
+            let place = sinks.iter().position(|sink| sink.manner == manner);
+            of_route.push(place.unwrap_or(sinks.len()));
+            match place.and_then(|place| sinks.get_mut(place)) {
+                Some(sink) => sink.exchanges.push(route.into()),
+                None => sinks.push(Self {
+                    manner,
+                    exchanges: vec![route.into()],
+                    link: Mutex::default(),
+                    worked: AtomicBool::new(false),
+                    status: Arc::default(),
+                }),
+            }
+        }
+        if errors.is_empty() { Ok(Shared { sinks, of_route }) } else { Err(errors) }
+    }
+
+    /// How its connection is, now and in later generations.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
+    /// The shared connection, made anew where it is gone.
+    async fn link(&self) -> Result<Arc<Link>, ConnectError> {
+        let mut shared = self.link.lock().await;
+        if let Some(link) = shared.upgrade().filter(|link| link.is_live()) {
+            return Ok(link);
+        }
+        let link = Arc::new(Link::open(&self.manner.endpoint, "sink", None).await?);
+        self.status.connected(&link);
+        *shared = Arc::downgrade(&link);
+        Ok(link)
+    }
+
+    async fn open(&self, lane: usize) -> Result<LiveSink, ConnectError> {
+        let link = self.link().await?;
+        let endpoint = &self.manner.endpoint;
+        let topology = Topology { endpoint, link: &link };
+        let first = !self.worked.load(Ordering::Relaxed);
+        for TargetExchange { name, declare } in &self.exchanges {
+            topology.target(name, declare.as_ref(), first).await?;
+        }
+        let retry = |error| ConnectError::Retry(format!("{endpoint}: {}", link.explain(&error)));
+        let channel = link.connection.create_channel().await.map_err(retry)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(retry)?;
+        self.worked.store(true, Ordering::Relaxed);
+        let Manner { mandatory, persistent, max_body, confirm_timeout, .. } = self.manner;
+        let limits = Limits {
+            persistent,
+            grants: self.manner.grants.clone(),
+            max_body,
+            frame_max: link.frame_max(),
+        };
+        let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        Ok(LiveSink {
+            id: Id::new(generation, lane),
+            name: endpoint.to_string(),
+            link,
+            channel,
+            limits,
+            mandatory,
+            confirm_timeout,
+            dead: None,
+        })
+    }
+}
+
+impl Manner {
+    fn new(default: Option<&Endpoint>, route: &RouteSettings) -> Result<Self, Vec<SettingsError>> {
+        let errors = route.validate();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let Some(endpoint) = route.endpoint()?.or_else(|| default.cloned()) else {
+            let message = "needed, for the source is no AMQP broker that could stand for it";
+            return Err(vec![SettingsError::new("url", message)]);
+        };
+        Ok(Self {
+            endpoint,
+            mandatory: route.mandatory,
+            persistent: route.persistent,
+            grants: route.grants.clone(),
+            max_body: route.max_body,
+            confirm_timeout: Duration::from_secs(route.confirm_timeout.into()),
+        })
+    }
+}
+
+#[async_trait]
+impl SinkConnector for AmqpSink {
+    async fn connect(&self, lane: usize) -> Result<Box<dyn Sink>, ConnectError> {
+        match tokio::time::timeout(CONNECT, self.open(lane)).await {
+            Ok(connected) => Ok(Box::new(connected?)),
+            Err(_) => Err(ConnectError::Retry(format!(
+                "{}: not connected within {CONNECT:?}",
+                self.manner.endpoint
+            ))),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let names: Vec<_> = self.exchanges.iter().map(|exchange| &*exchange.name).collect();
+        format!("exchanges {} at {}", names.join(", "), self.manner.endpoint)
+    }
+}
+
+struct LiveSink {
+    id: Id,
+    /// The broker, for people.
+    name: String,
+    link: Arc<Link>,
+    channel: Channel,
+    limits: Limits,
+    mandatory: bool,
+    confirm_timeout: Duration,
+    /// Why nothing can be published any more.
+    dead: Option<String>,
+}
+
+#[async_trait]
+impl Sink for LiveSink {
+    async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>> {
+        let mut results = Vec::with_capacity(block.len());
+        for window in block.chunks(WINDOW) {
+            self.put_window(window, &mut results).await;
+        }
+        results
+    }
+
+    async fn close(self: Box<Self>, deadline: Duration) {
+        let Self { channel, link, .. } = *self;
+        let goodbye = async {
+            // A channel that is closed already is as good.
+            let _ = channel.close(200, ok()).await;
+            if let Some(link) = Arc::into_inner(link) {
+                link.close(deadline).await;
+            }
+        };
+        if tokio::time::timeout(deadline, goodbye).await.is_err() {
+            tracing::debug!("sink dropped without a goodbye");
+        }
+    }
+}
+
+impl LiveSink {
+    async fn put_window(&mut self, window: &[Outgoing], results: &mut Vec<Result<(), PutError>>) {
+        if let Some(why) = &self.dead {
+            results.extend(window.iter().map(|_| Err(PutError::Unknown(why.clone()))));
+            return;
+        }
+        let first = self.id.reserve(window.len());
+        let mut pending = Pending::new(window.len());
+        let mut publishes = Vec::with_capacity(window.len());
+        for (at, outgoing) in window.iter().enumerate() {
+            match publish(outgoing, self.id.text(first + at as u64), &self.limits) {
+                Ok(checked) => publishes.push((at, checked, outgoing)),
+                Err(error) => pending.refuse(at, error),
+            }
+        }
+        if !publishes.is_empty() {
+            // Holds if this future is dropped on the way: late returns would find no owner.
+            self.dead = Some("a block was abandoned".to_owned());
+            self.dead = self.deliver(publishes, first, &mut pending).await.err();
+        }
+        results.extend(pending.into_results(self.dead.as_deref()));
+    }
+
+    /// Publishes and awaits every confirm, noting in `pending` what became of each.
+    async fn deliver(
+        &self,
+        publishes: Vec<(usize, Publish, &Outgoing)>,
+        first: u64,
+        pending: &mut Pending,
+    ) -> Result<(), String> {
+        let options = BasicPublishOptions { mandatory: self.mandatory, ..Default::default() };
+        let sent = publishes.into_iter().map(async |(at, publish, outgoing)| {
+            let Publish { exchange, routing_key, properties } = publish;
+            let body = outgoing.message.body();
+            let sent =
+                self.channel.basic_publish(exchange, routing_key, options, body, properties).await;
+            (at, sent)
+        });
+        let settled = async {
+            let mut outcome = Ok(());
+            for (at, sent) in join_all(sent).await {
+                // After a failure too: others may have been confirmed before it.
+                outcome = outcome.and(self.confirm(at, sent, first, pending).await);
+            }
+            outcome
+        };
+        self.in_time(settled).await
+    }
+
+    /// Awaits one confirm.
+    async fn confirm(
+        &self,
+        at: usize,
+        sent: lapin::Result<PublisherConfirm>,
+        first: u64,
+        pending: &mut Pending,
+    ) -> Result<(), String> {
+        let confirmation = match sent {
+            Ok(confirm) => confirm.await,
+            Err(error) => Err(error),
+        };
+        match confirmation {
+            Ok(confirmation) => pending.confirmed(at, confirmation, &self.id, first),
+            Err(error) => Err(self.link.explain(&error)),
+        }
+    }
+
+    /// Runs `settled` within the confirm timeout; time in which the broker is blocked does not
+    /// count, for it decides nothing then.
+    async fn in_time(
+        &self,
+        settled: impl Future<Output = Result<(), String>>,
+    ) -> Result<(), String> {
+        let mut settled = std::pin::pin!(settled);
+        let mut waited = Duration::ZERO;
+        let mut blocked = false;
+        loop {
+            let look = LOOK.min(self.confirm_timeout - waited);
+            match tokio::time::timeout(look, &mut settled).await {
+                Ok(result) => {
+                    if blocked {
+                        tracing::info!(broker = %self.name, "broker takes publishes again");
+                    }
+                    return result;
+                }
+                Err(_) if self.link.blocked() => {
+                    if !std::mem::replace(&mut blocked, true) {
+                        tracing::warn!(broker = %self.name, "broker blocks publishes, waiting");
+                    }
+                }
+                Err(_) => waited += look,
+            }
+            if waited >= self.confirm_timeout {
+                return Err(format!("no confirm within {:?}", self.confirm_timeout));
+            }
+        }
+    }
+}

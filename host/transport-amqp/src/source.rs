@@ -1,0 +1,194 @@
+//! Source: one consumer, its deliveries and their settlement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::AMQPValue;
+use lapin::{Channel, Consumer};
+use lockgate_message::{AckHandle, Delivery, Settle};
+use lockgate_transport::{ConnectError, Source, SourceConnector, SourceError};
+
+use crate::connection::{CONNECT, Link};
+use crate::guard::{Inbox, Taken};
+use crate::settings::{Endpoint, SettingsError, SourceSettings};
+use crate::settle::Settler;
+use crate::status::Status;
+use crate::topology::{Topology, short};
+
+/// Time for the broker to answer a cancel.
+const CANCEL: Duration = Duration::from_secs(5);
+
+/// Connects to one queue.
+#[derive(Debug)]
+pub struct AmqpSource {
+    settings: SourceSettings,
+    endpoint: Endpoint,
+    status: Arc<Status>,
+}
+
+impl AmqpSource {
+    /// Checks the settings; connects nothing.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub fn new(settings: SourceSettings) -> Result<Self, Vec<SettingsError>> {
+        let errors = settings.validate();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let endpoint = settings.endpoint()?;
+        Ok(Self { settings, endpoint, status: Arc::default() })
+    }
+
+    /// How its connection is, now and in later generations.
+    pub fn status(&self) -> Arc<Status> {
+        self.status.clone()
+    }
+
+    async fn open(&self) -> Result<LiveSource, ConnectError> {
+        let SourceSettings { queue, prefetch, exclusive, .. } = &self.settings;
+        let inbox = Arc::new(Inbox::new(*prefetch));
+        let purpose = format!("source {queue}");
+        let link = Link::open(&self.endpoint, &purpose, Some(inbox.clone())).await?;
+        let topology = Topology { endpoint: &self.endpoint, link: &link };
+        topology.source(&self.settings).await?;
+        let refused = |error| topology.refused("queue", queue, &error, true);
+        let channel = link.connection.create_channel().await.map_err(refused)?;
+        channel.basic_qos(*prefetch, BasicQosOptions::default()).await.map_err(refused)?;
+        let mut arguments = self.settings.arguments.to_table();
+        if let Some(priority) = self.settings.priority {
+            arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
+        }
+        let options = BasicConsumeOptions { exclusive: *exclusive, ..Default::default() };
+        let consumer = channel
+            .basic_consume(short(queue)?, short("")?, options, arguments)
+            .await
+            .map_err(refused)?;
+        self.status.connected(&link);
+        let settler = Settler::start(channel.clone());
+        Ok(LiveSource { link, channel, consumer, inbox, settler, cancelled: false, ended: false })
+    }
+}
+
+#[async_trait]
+impl SourceConnector for AmqpSource {
+    async fn connect(&self) -> Result<Box<dyn Source>, ConnectError> {
+        match tokio::time::timeout(CONNECT, self.open()).await {
+            Ok(connected) => Ok(Box::new(connected?)),
+            Err(_) => Err(ConnectError::Retry(format!(
+                "{}: not connected within {CONNECT:?}",
+                self.endpoint
+            ))),
+        }
+    }
+
+    fn describe(&self) -> String {
+        format!("queue {} at {}", self.settings.queue, self.endpoint)
+    }
+}
+
+struct LiveSource {
+    link: Link,
+    channel: Channel,
+    /// Yields no deliveries, for the guard takes them out before; only its end.
+    consumer: Consumer,
+    inbox: Arc<Inbox>,
+    settler: Arc<Settler>,
+    cancelled: bool,
+    /// The consumer is cancelled and everything it sent stands in the inbox.
+    ended: bool,
+}
+
+impl LiveSource {
+    /// Moves at most `max` deliveries out of the inbox; says how many.
+    fn take(&self, max: usize, into: &mut Vec<Delivery>) -> usize {
+        let mut first = None;
+        let count = self.inbox.take(max, |taken| {
+            let Taken { tag, redelivered, message, quarantine } = taken;
+            first.get_or_insert(tag);
+            let ack = AckHandle::new(self.settler.clone(), tag);
+            let delivery = Delivery::new(message, redelivered, ack);
+            into.push(Delivery { quarantine, ..delivery });
+        });
+        if let Some(first) = first {
+            self.settler.handed(first..first + count as u64);
+        }
+        count
+    }
+
+    fn lost(&self, error: impl Into<String>) -> SourceError {
+        self.settler.abandon();
+        SourceError::Lost(error.into())
+    }
+
+    /// What the end of the consumer's stream means.
+    fn consumer_ended(
+        &mut self,
+        item: Option<lapin::Result<lapin::message::Delivery>>,
+    ) -> Result<(), SourceError> {
+        match item {
+            None if self.cancelled => {
+                self.ended = true;
+                Ok(())
+            }
+            None => Err(self.lost("the broker cancelled the consumer; is the queue gone?")),
+            Some(Err(error)) => Err(self.lost(self.link.explain(&error))),
+            Some(Ok(_)) => Err(self.lost("a delivery passed the guard")),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for LiveSource {
+    async fn next(&mut self, max: usize, into: &mut Vec<Delivery>) -> Result<(), SourceError> {
+        loop {
+            if !self.settler.is_live() {
+                let failure = self.settler.failure().unwrap_or("connection gone").to_owned();
+                return Err(self.lost(failure));
+            }
+            if max == 0 || self.take(max, into) > 0 {
+                return Ok(());
+            }
+            if self.ended {
+                return Err(SourceError::End);
+            }
+            let item = tokio::select! {
+                () = self.inbox.arrived() => continue,
+                () = self.settler.ended() => continue,
+                item = self.consumer.next() => item,
+            };
+            self.consumer_ended(item)?;
+        }
+    }
+
+    async fn cancel(&mut self) {
+        if std::mem::replace(&mut self.cancelled, true) {
+            return;
+        }
+        let options = BasicCancelOptions::default();
+        let cancel = self.channel.basic_cancel(self.consumer.tag(), options);
+        if !matches!(tokio::time::timeout(CANCEL, cancel).await, Ok(Ok(()))) {
+            // The broker redelivers what is not settled; nothing to wait for any more.
+            self.settler.abandon();
+        }
+    }
+
+    async fn close(self: Box<Self>, deadline: Duration) {
+        let goodbye = async {
+            self.settler.close().await;
+            self.link.close(deadline).await;
+        };
+        if tokio::time::timeout(deadline, goodbye).await.is_err() {
+            tracing::warn!("source dropped before all was settled; the broker delivers it again");
+        }
+    }
+}
+
+impl Drop for LiveSource {
+    fn drop(&mut self) {
+        self.settler.abandon();
+    }
+}

@@ -1,0 +1,82 @@
+//! The transport's conformance suite against a real broker, through a proxy that can cut
+//! connections. Runs where `LOCKGATE_TEST_AMQP_URL` names a broker, says so and passes otherwise.
+
+#[path = "broker/proxy.rs"]
+mod proxy;
+#[path = "broker/support.rs"]
+mod support;
+
+use async_trait::async_trait;
+use lockgate_message::Message;
+use lockgate_transport::conformance::{CASES, Fixture, Topology};
+use lockgate_transport::{Outgoing, RoutingKey, SinkConnector, SourceConnector};
+use lockgate_transport_amqp::AmqpSink;
+use proxy::Proxy;
+use support::Bench;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keeps_the_promises() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::start(&bench.url).await;
+    let direct = AmqpSink::for_routes(None, [&support::publish_anywhere(&bench.url)]).unwrap();
+    let publisher = direct.sinks.into_iter().next().unwrap().connect(0).await.unwrap();
+    let fixture = Rabbit { bench, proxy, publisher: publisher.into() };
+    let mut failed = Vec::new();
+    for case in CASES {
+        // Erlang has no infinite floats: RabbitMQ closes the connection for one (541), so the
+        // sink refuses it.
+        let refused = |error: &String| error.contains("`infinite` is not a finite number");
+        if let Some(error) = case.run(&fixture).await.err().filter(|error| !refused(error)) {
+            failed.push(format!("{}: {error}", case.name));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+struct Rabbit {
+    bench: Bench,
+    proxy: Proxy,
+    publisher: tokio::sync::Mutex<Box<dyn lockgate_transport::Sink>>,
+}
+
+#[async_trait]
+impl Fixture for Rabbit {
+    async fn fresh(&self) -> Result<Topology, String> {
+        let (dead_exchange, dead) = self.bench.pair("dead").await;
+        let arguments = [("x-dead-letter-exchange", &*dead_exchange)];
+        let dead_key = [("x-dead-letter-routing-key", "dead")];
+        let (exchange, queue) =
+            self.bench.pair_with("key", arguments.into_iter().chain(dead_key)).await;
+        Ok(Topology { exchange, key: "key".to_owned(), queue, dead })
+    }
+
+    fn source(&self, queue: &str, prefetch: u16) -> Box<dyn SourceConnector> {
+        Box::new(support::connector(&format!(
+            "url = '{}'\nqueue = '{queue}'\nprefetch = {prefetch}",
+            self.proxy.url()
+        )))
+    }
+
+    fn sink(&self) -> Box<dyn SinkConnector> {
+        let route = support::publish_anywhere(&self.proxy.url());
+        Box::new(AmqpSink::for_routes(None, [&route]).unwrap().sinks.remove(0))
+    }
+
+    async fn publish(&self, exchange: &str, key: &str, message: Message) -> Result<(), String> {
+        let routing_key = RoutingKey::Fixed(key.into());
+        let outgoing = [Outgoing { exchange: exchange.into(), routing_key, message }];
+        for result in self.publisher.lock().await.put(&outgoing).await {
+            result.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    async fn depth(&self, queue: &str) -> Result<usize, String> {
+        Ok(self.bench.ready(queue).await as usize)
+    }
+
+    async fn cut(&self) -> Result<bool, String> {
+        self.proxy.cut();
+        Ok(true)
+    }
+}

@@ -1,0 +1,120 @@
+//! TLS, silence and long lives of connections, against a real broker behind a proxy. Runs where
+//! `LOCKGATE_TEST_AMQP_URL` names one, says so and passes otherwise.
+
+#[path = "broker/proxy.rs"]
+mod proxy;
+#[path = "broker/support.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use lockgate_message::{Head, Message, Settlement};
+use lockgate_transport::{ConnectError, Outgoing, PutError, RoutingKey};
+use lockgate_transport::{SinkConnector, SourceConnector};
+use lockgate_transport_amqp::AmqpSink;
+use proxy::{Proxy, file};
+use support::{Bench, limited};
+
+fn outgoing(exchange: &str) -> Outgoing {
+    let message = Message::new(Head::default(), vec![7; 400_000]);
+    Outgoing { exchange: exchange.into(), routing_key: RoutingKey::Fixed("k".into()), message }
+}
+
+fn sink(settings: &str) -> AmqpSink {
+    AmqpSink::for_routes(None, [&support::route(settings)]).unwrap().sinks.remove(0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_through_tls_both_ways() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::tls(&bench.url).await;
+    let (exchange, queue) = bench.pair("k").await;
+    let login = format!(
+        "url = 'amqps://{}'\ntls = {{ ca_file = '{}', cert_file = '{}', key_file = '{}' }}",
+        proxy.authority,
+        file("ca.pem"),
+        file("client.pem"),
+        file("client.key"),
+    );
+    let from = support::connector(&format!("{login}\nqueue = '{queue}'"));
+    let to = sink(&format!("{login}\nexchange = '{exchange}'"));
+    let mut source = limited(from.connect()).await.unwrap();
+    let mut sink = limited(to.connect(0)).await.unwrap();
+    assert!(from.status().is_connected() && to.status().is_connected());
+    let block: Vec<_> = std::iter::repeat_with(|| outgoing(&exchange)).take(20).collect();
+    assert!(limited(sink.put(&block)).await.iter().all(Result::is_ok));
+    let mut taken = Vec::new();
+    while taken.len() < block.len() {
+        limited(source.next(100, &mut taken)).await.unwrap();
+    }
+    for delivery in taken {
+        assert_eq!(delivery.message.body(), block[0].message.body());
+        delivery.ack.settle(Settlement::Ack);
+    }
+    sink.close(Duration::from_secs(5)).await;
+    source.close(Duration::from_secs(5)).await;
+    assert!(!from.status().is_connected() && !to.status().is_connected());
+    assert_eq!(bench.depth(&queue).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tls_mismatch_is_fatal_and_clear() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::tls(&bench.url).await;
+    let by_address = proxy.authority.replace("localhost", "127.0.0.1");
+    let (ca, other) = (file("ca.pem"), file("other_ca.pem"));
+    let client = format!("cert_file = '{}', key_file = '{}'", file("client.pem"), file("ca.pem"));
+    for (url, tls, word) in [
+        (format!("amqps://{}", proxy.authority), String::new(), "TLS"),
+        (format!("amqps://{}", proxy.authority), format!("ca_file = '{other}'"), "certificate"),
+        (format!("amqps://{by_address}"), format!("ca_file = '{ca}'"), "certificate"),
+        (format!("amqps://{}", proxy.authority), format!("ca_file = '{ca}'"), "ertificate"),
+        (format!("amqps://{}", proxy.authority), "ca_file = '/nowhere'".into(), "/nowhere"),
+        (format!("amqps://{}", proxy.authority), format!("ca_file = '{ca}', {client}"), "ca.pem"),
+        (format!("amqp://{}", proxy.authority), String::new(), "TLS"),
+    ] {
+        let tls = if tls.is_empty() { tls } else { format!("tls = {{ {tls} }}") };
+        let login = format!("url = '{url}'\n{tls}");
+        let source = support::connector(&format!("{login}\nqueue = 'q'"));
+        let sink = sink(&format!("{login}\nexchange = 'x'"));
+        let errors = [limited(source.connect()).await.err(), limited(sink.connect(0)).await.err()];
+        for error in errors {
+            let Some(ConnectError::Fatal(text)) = error else { panic!("{login}: {error:?}") };
+            assert!(text.contains(word) && !text.contains("guest:guest"), "{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_answer_the_outcome_is_unknown() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::start(&bench.url).await;
+    let (exchange, _) = bench.pair("k").await;
+    let url = proxy.url();
+    let to = sink(&format!("url = '{url}'\nexchange = '{exchange}'\nconfirm_timeout = 1"));
+    let mut sink = limited(to.connect(0)).await.unwrap();
+    proxy.hold_still();
+    for _ in 0..2 {
+        let put = limited(sink.put(&[outgoing(&exchange)])).await;
+        assert!(matches!(put[..], [Err(PutError::Unknown(_))]), "{put:?}");
+    }
+    limited(sink.close(Duration::from_millis(100))).await;
+}
+
+/// A broker sends heartbeats only when it sends nothing else, and the guard takes all else out:
+/// it must stand in, or the client believes the broker dead while messages flow.
+#[tokio::test(flavor = "multi_thread")]
+async fn traffic_is_a_sign_of_life() {
+    let Some(bench) = Bench::new().await else { return };
+    let (exchange, queue) = bench.pair("k").await;
+    let settings = format!("url = '{}'\nqueue = '{queue}'\nheartbeat = 1", bench.url);
+    let mut source = limited(support::connector(&settings).connect()).await.unwrap();
+    let started = Instant::now();
+    let mut taken = Vec::new();
+    // The client gives up after two seconds of silence.
+    while started.elapsed() < Duration::from_secs(4) {
+        bench.fill(&exchange, "k", 1).await;
+        limited(source.next(1, &mut taken)).await.unwrap();
+    }
+    assert!(taken.iter().all(|delivery| delivery.ack.is_live()));
+}

@@ -1,0 +1,136 @@
+//! Source: one consumer behind the transport's trait.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use lockgate_message::{AckHandle, Delivery, Settle, Settlement};
+use lockgate_transport::{ConnectError, Source, SourceConnector, SourceError};
+
+use crate::consumer::{ConsumerId, Standing};
+use crate::{Broker, SourceSettings};
+
+/// Makes sources on one queue.
+pub struct MemorySourceConnector {
+    broker: Broker,
+    settings: SourceSettings,
+}
+
+impl MemorySourceConnector {
+    pub fn new(broker: &Broker, settings: SourceSettings) -> Self {
+        Self { broker: broker.clone(), settings }
+    }
+}
+
+#[async_trait]
+impl SourceConnector for MemorySourceConnector {
+    /// Declares and consumes. What the broker refuses is fatal: nothing heals it here.
+    async fn connect(&self) -> Result<Box<dyn Source>, ConnectError> {
+        if let Some(error) = self.broker.with(|state| state.switches.connects.pop_front()) {
+            return Err(error);
+        }
+        let fatal = |error: crate::BrokerError| ConnectError::Fatal(error.to_string());
+        self.settings.apply(&self.broker).map_err(fatal)?;
+        let live = Arc::new(AtomicBool::new(true));
+        let SourceSettings { queue, prefetch, .. } = &self.settings;
+        let id = self
+            .broker
+            .with(|state| state.subscribe(queue, *prefetch, live.clone()))
+            .map_err(fatal)?;
+        let subscription = Arc::new(Subscription { broker: self.broker.clone(), id, live });
+        Ok(Box::new(MemorySource(subscription)))
+    }
+
+    fn describe(&self) -> String {
+        format!("memory queue {}", self.settings.queue)
+    }
+}
+
+struct MemorySource(Arc<Subscription>);
+
+/// What a source shares with its handles.
+struct Subscription {
+    broker: Broker,
+    id: ConsumerId,
+    live: Arc<AtomicBool>,
+}
+
+impl Settle for Subscription {
+    fn settle(&self, tag: u64, settlement: Settlement) {
+        if self.is_live() {
+            // Dropped here, where the lock is free again.
+            drop(self.broker.with(|state| state.settle(self.id, tag, settlement)));
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+}
+
+#[async_trait]
+impl Source for MemorySource {
+    async fn next(&mut self, max: usize, into: &mut Vec<Delivery>) -> Result<(), SourceError> {
+        // A source that always has something must still let other tasks run.
+        tokio::task::consume_budget().await;
+        poll_fn(|cx| self.poll(cx, max, into)).await
+    }
+
+    async fn cancel(&mut self) {
+        self.0.broker.with(|state| state.stand_down(self.0.id, Standing::Cancelled));
+    }
+
+    async fn close(self: Box<Self>, _deadline: Duration) {}
+}
+
+impl MemorySource {
+    fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        max: usize,
+        into: &mut Vec<Delivery>,
+    ) -> Poll<Result<(), SourceError>> {
+        let subscription = &self.0;
+        let received = Instant::now();
+        subscription.broker.with(|state| {
+            let taken = state.take(subscription.id, max, |tag, entry| {
+                let ack = AckHandle::new(subscription.clone(), tag);
+                into.push(Delivery {
+                    message: entry.message().clone(),
+                    redelivered: entry.redelivered,
+                    attempt: 1,
+                    received,
+                    quarantine: None,
+                    ack,
+                });
+            });
+            let Some(consumer) = state.consumer(subscription.id) else {
+                return Poll::Ready(Err(SourceError::Lost("the connection was cut".into())));
+            };
+            match consumer.standing {
+                _ if taken > Some(0) || max == 0 => Poll::Ready(Ok(())),
+                Standing::Active => {
+                    consumer.wait(cx.waker());
+                    Poll::Pending
+                }
+                Standing::Cancelled => Poll::Ready(Err(SourceError::End)),
+                Standing::Evicted => {
+                    let text = "the broker cancelled the consumer";
+                    Poll::Ready(Err(SourceError::Lost(text.into())))
+                }
+            }
+        })
+    }
+}
+
+impl Drop for MemorySource {
+    fn drop(&mut self) {
+        self.0.broker.with(|state| state.unsubscribe(self.0.id));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+//! spam-check
+pub mod classifier;

@@ -1,0 +1,109 @@
+//! From a value to compact JSON. What JSON has no word for is an error here; jq's own writer
+//! would put it down in words that no JSON reader takes.
+
+use std::io::Write as _;
+
+use jaq_json::{Num, Val};
+use thiserror::Error;
+
+use super::MAX_DEPTH;
+
+/// Why a value cannot be written.
+#[derive(Debug, Error)]
+pub(crate) enum Unwritable {
+    #[error("the result has a number that JSON cannot express ({0})")]
+    Number(f64),
+    #[error("the result has a byte string, which JSON cannot express")]
+    Bytes,
+    #[error("the result has an object key that is not a string")]
+    Key,
+    #[error("the result has a string that is not UTF-8")]
+    Text,
+    #[error("the result is nested deeper than {MAX_DEPTH}")]
+    Depth,
+}
+
+/// Appends a value to `out`.
+pub(crate) fn write(value: &Val, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+    write_at(value, 0, out)
+}
+
+fn write_at(value: &Val, depth: usize, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+    if depth > MAX_DEPTH {
+        return Err(Unwritable::Depth);
+    }
+    match value {
+        Val::Null => out.extend_from_slice(b"null"),
+        Val::Bool(true) => out.extend_from_slice(b"true"),
+        Val::Bool(false) => out.extend_from_slice(b"false"),
+        Val::Num(number) => write_number(number, out)?,
+        Val::TStr(text) => write_string(text, out)?,
+        Val::BStr(_) => return Err(Unwritable::Bytes),
+        Val::Arr(elements) => {
+            out.push(b'[');
+            for (at, element) in elements.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_at(element, depth + 1, out)?;
+            }
+            out.push(b']');
+        }
+        Val::Obj(members) => {
+            out.push(b'{');
+            for (at, (key, member)) in members.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                let Val::TStr(key) = key else { return Err(Unwritable::Key) };
+                write_string(key, out)?;
+                out.push(b':');
+                write_at(member, depth + 1, out)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+    match number {
+        Num::Dec(digits) => out.extend_from_slice(digits.as_bytes()),
+        Num::Float(float) if !float.is_finite() => return Err(Unwritable::Number(*float)),
+        // Writing to a vector does not fail.
+        number => drop(write!(out, "{number}")),
+    }
+    Ok(())
+}
+
+/// The bytes that a JSON string cannot hold as they are.
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn write_string(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
+    str::from_utf8(text).map_err(|_| Unwritable::Text)?;
+    out.push(b'"');
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| is_special(byte)) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let Some((&byte, tail)) = special.split_first() else { break };
+        write_escape(byte, out);
+        rest = tail;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+    Ok(())
+}
+
+fn write_escape(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        control => drop(write!(out, "\\u{control:04x}")),
+    }
+}

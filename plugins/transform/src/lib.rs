@@ -1,0 +1,21 @@
+//! `transform`: a jq program over the JSON body of a message, and changes of its headers, routing
+//! key and properties. What it does and what it costs: `README.md`.
+//!
+//! In reading order: [`Settings`] become edits and a program; a body is read into a value, the
+//! program runs on it, its results become bodies; what goes wrong is a fault with a reason.
+
+mod settings;
+
+mod edits;
+mod template;
+
+mod json;
+mod program;
+
+mod fault;
+mod transform;
+
+pub use settings::{OnError, Scalar, Settings};
+pub use transform::Transform;
+
+lockgate_plugin::export!(Transform);

@@ -1,0 +1,8 @@
+//! The cases in `cases/`, each through the bytes that cross into the sandbox.
+
+mod runner;
+
+#[test]
+fn cases() {
+    runner::run::<transform::Transform>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+}

@@ -1,0 +1,143 @@
+//! Whatever is wrong with a pipeline file is said with its place, a code and a way out.
+//!
+//! Each `bad_input/<case>.toml` is run; what it says must be `<case>.txt`. `BLESS=1` writes those
+//! anew. The files find the broker in `AMQP_URL` and `AMQP_ADDRESS`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use lockgate_tests::{Deadline, Ended, Scene, tests_dir, until};
+use serde_json::json;
+
+/// Seconds a refusal may take: a development build compiles plugins slowly.
+const PATIENCE: u64 = 120;
+
+#[test]
+fn each_mistake_has_its_diagnostic() -> Result<()> {
+    let scene = Scene::shared("bad-input")?;
+    scene.topology().declare(&json!({
+        "queues": { "bad-input.in": {}, "bad-input.long": { "x-max-length": 10 } },
+        "exchanges": { "bad-input.out": "fanout" },
+    }))?;
+    guests(scene.dir())?;
+    let mut failures = Vec::new();
+    for case in cases()? {
+        if let Err(error) = check(&scene, &case) {
+            failures.push(format!("{}: {error:#}", case.display()));
+        }
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+fn cases() -> Result<Vec<PathBuf>> {
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(tests_dir().join("e2e/bad_input"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|kind| kind == "toml") {
+            cases.push(path);
+        }
+    }
+    cases.sort();
+    ensure!(cases.len() > 10, "the cases are gone");
+    Ok(cases)
+}
+
+fn check(scene: &Scene, case: &Path) -> Result<()> {
+    let name = case.file_name().context("no name")?.to_str().context("not UTF-8")?;
+    fs::copy(case, scene.dir().join(name))?;
+    let address = address(scene.url())?;
+    let environment = [("AMQP_URL", scene.url()), ("AMQP_ADDRESS", &address)];
+    let arguments = ["run", "--config", "host.toml", name];
+    fs::write(scene.dir().join("host.toml"), "version = 1\n[admin]\nlisten = \"off\"\n")?;
+    let ended = Ended::of(scene.dir(), &arguments, &environment, PATIENCE)?;
+    let said = ended.stderr.replace(&address, "127.0.0.1:5672");
+    // Logs are for another test; they carry the time.
+    let said: String = said
+        .lines()
+        .filter(|line| !line.starts_with('{'))
+        .fold(String::new(), |said, line| said + line + "\n");
+    ensure!(ended.code == Some(2), "exit code {:?}:\n{said}", ended.code);
+    ensure!(!ended.stderr.contains("hunter2"), "a password is shown:\n{said}");
+    let golden = case.with_extension("txt");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&golden, &said)?;
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_default();
+    ensure!(said == expected, "it says (BLESS=1 writes it anew):\n{said}\ninstead of:\n{expected}");
+    ensure!(said.contains("[LG") && said.contains(name), "neither code nor place:\n{said}");
+    Ok(())
+}
+
+fn address(url: &str) -> Result<String> {
+    let (_, address) = url.split_once('@').context("no login in the URL")?;
+    Ok(address.trim_end_matches('/').to_owned())
+}
+
+/// A plugin that does nothing, of contract version `abi`, with `capabilities` asked for.
+fn guest(abi: &str, contract: &str, capabilities: &str) -> Result<Vec<u8>> {
+    let describe = format!(
+        r#"{{"name":"fixture","version":"0.1.0","contract":"{contract}","capabilities":[{capabilities}]}}"#
+    );
+    let text = describe.replace('"', "\\\"");
+    let init = r#"{"ok":{"needs":{}}}"#;
+    let init_text = init.replace('"', "\\\"");
+    let (describe_at, init_at) = (1024_u64, 4096_u64);
+    let described = describe_at << 32 | describe.len() as u64;
+    let inited = init_at << 32 | init.len() as u64;
+    let module = format!(
+        r#"(module
+            (@custom "lockgate:describe" "{text}")
+            (memory (export "memory") 2)
+            (data (i32.const {describe_at}) "{text}")
+            (data (i32.const {init_at}) "{init_text}")
+            (func (export "lockgate_abi") (result i32) i32.const {abi})
+            (func (export "lockgate_buffer") (param i32) (result i32) i32.const 65536)
+            (func (export "lockgate_describe") (result i64) i64.const {described})
+            (func (export "lockgate_init") (param i32 i32) (result i64) i64.const {inited})
+            (func (export "lockgate_batch") (param i32 i32) (result i64) unreachable))"#
+    );
+    Ok(wat::parse_str(module)?)
+}
+
+/// The plugins that the cases name.
+fn guests(dir: &Path) -> Result<()> {
+    fs::write(dir.join("not-wasm.wasm"), "#!/bin/sh\necho I am a script\n")?;
+    fs::write(dir.join("newer.wasm"), guest("0x00070003", "7.3", "")?)?;
+    fs::write(dir.join("wants-clock.wasm"), guest("1", "0.1", r#""log","clock""#)?)?;
+    fs::write(dir.join("unready.wasm"), b"\0asm\x01\0\0\0")?;
+    Ok(())
+}
+
+/// What can heal is no mistake of the file: the daemon waits for it, says so, and obeys SIGTERM.
+#[test]
+fn an_unreachable_broker_is_waited_for() -> Result<()> {
+    let scene = Scene::shared("unreachable")?;
+    let pipeline = scene.pass_through()?;
+    let nowhere = fs::read_to_string(&pipeline)?.replace(&address(scene.url())?, "127.0.0.1:1");
+    fs::write(&pipeline, nowhere)?;
+    let mut host = scene.start_only("host", &pipeline)?;
+    let line = until("a log line about the broker", Deadline::after(PATIENCE), || {
+        host.alive()?;
+        let log = host.log();
+        Ok(log.lines().find(|line| line.contains("127.0.0.1:1")).map(str::to_owned))
+    })?;
+    ensure!(line.contains("refused") && !line.contains("guest:guest"), "{line}");
+    ensure!(host.ready() == Some(false), "it is not ready");
+    host.drain()
+}
+
+/// A URL whose path is a lone `/` means the default virtual host, as in other clients.
+#[test]
+fn both_spellings_of_the_default_vhost_work() -> Result<()> {
+    for (name, path) in [("slash", "/"), ("none", ""), ("escaped", "/%2f")] {
+        let scene = Scene::shared(&format!("vhost-{name}"))?;
+        let pipeline = scene.pass_through()?;
+        let (bare, _) = scene.url().rsplit_once('/').context("the URL has a path")?;
+        let text = fs::read_to_string(&pipeline)?;
+        fs::write(&pipeline, text.replace(scene.url(), &format!("{bare}{path}")))?;
+        scene.start("host", &pipeline)?.drain().context(name)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! `setup`: installs what is missing and nothing else, and says so.
+
+mod apt;
+mod broker;
+mod python;
+pub(crate) mod wasm;
+
+use anyhow::Result;
+
+use crate::paths::Paths;
+
+/// Everything that `make test` needs: the Wasm target, RabbitMQ, a Python with pika.
+pub(crate) fn everything(paths: &Paths) -> Result<()> {
+    wasm::ensure(paths)?;
+    broker::ensure()?;
+    python::ensure(paths)
+}
