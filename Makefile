@@ -51,7 +51,7 @@ e2e: setup plugins
 	@cargo build --quiet --workspace --bin lockgate
 	@cargo test --quiet --package lockgate-tests --no-run
 	@echo 'e2e: a real RabbitMQ, started and stopped here'
-	@LOCKGATE_LONG=$(LONG) cargo test --package lockgate-tests --test e2e -- --test-threads 2 $(E2E)
+	@RUST_LIB_BACKTRACE=0 LOCKGATE_LONG=$(LONG) cargo test --package lockgate-tests --test e2e -- --test-threads 2 $(E2E)
 
 check: setup plugins
 	@cargo fmt --check

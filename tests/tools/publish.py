@@ -102,7 +102,7 @@ def main():
             if options.rate:
                 ahead = sent / options.rate - (time.monotonic() - begin)
                 if ahead > 0:
-                    connection.sleep(ahead)
+                    time.sleep(ahead)
     connection.close()
 
 

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lockgate_config::{
-    Diagnostic, Loaded, PipelineSpec, StageRoutes, StageSpec, has_errors,
-    validate_routes,
+    Diagnostic, Loaded, PipelineSpec, StageRoutes, StageSpec, has_errors, validate_routes,
 };
 use lockgate_engine::{Configured, Grants, Limits, MIN_THREAD_STACK};
 use lockgate_pipeline::{Chain, KeySource, OnError, Order, Parts, Settings, StageFactory};
@@ -72,10 +71,8 @@ pub(crate) fn assemble(
             return Err(diagnostics);
         }
     };
-    let stages = ready
-        .iter()
-        .map(|(stage, configured)| (stage.name.clone(), configured.clone()))
-        .collect();
+    let stages =
+        ready.iter().map(|(stage, configured)| (stage.name.clone(), configured.clone())).collect();
     let description = spec.description.as_deref().unwrap_or_default();
     let entry = Entry::new(&spec.name, description, wired.source.describe(), stages);
     let routes: HashMap<_, _> = wired.routes;

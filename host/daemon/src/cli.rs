@@ -65,7 +65,9 @@ pub(crate) enum Command {
 #[derive(Subcommand)]
 pub(crate) enum PluginCommand {
     /// Show what a plugin says of itself, without running it.
-    #[command(after_help = "Example:\n  lockgate plugin inspect filter\n  lockgate plugin inspect ./my.wasm --format json")]
+    #[command(
+        after_help = "Example:\n  lockgate plugin inspect filter\n  lockgate plugin inspect ./my.wasm --format json"
+    )]
     Inspect {
         /// A .wasm file, or the name of a shipped plugin.
         plugin: String,

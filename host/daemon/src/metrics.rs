@@ -139,12 +139,8 @@ fn plugins(encoder: &mut DescriptorEncoder<'_>, app: &App) -> fmt::Result {
         }
     }
     let help = "Linear memory of a plugin's instances";
-    let mut out = encoder.encode_descriptor(
-        "plugin_memory",
-        help,
-        Some(&Unit::Bytes),
-        MetricType::Gauge,
-    )?;
+    let mut out =
+        encoder.encode_descriptor("plugin_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
     for plugin in &used {
         gauge(&mut out, &[("plugin", &*plugin.name)], plugin.memory_bytes)?;
     }

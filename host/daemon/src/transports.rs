@@ -7,7 +7,9 @@ use lockgate_config::{Diagnostic, Endpoint, PipelineSpec, Section, Transport};
 use lockgate_pipeline::{Routes, Target};
 use lockgate_transport::{SinkConnector, SourceConnector};
 use lockgate_transport_amqp::{self as amqp, AmqpSink, AmqpSource};
-use lockgate_transport_memory::{self as memory, Broker, MemorySinkConnector, MemorySourceConnector};
+use lockgate_transport_memory::{
+    self as memory, Broker, MemorySinkConnector, MemorySourceConnector,
+};
 use serde::de::DeserializeOwned;
 
 /// Every transport, and what judges its settings while a file is read.

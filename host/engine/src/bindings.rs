@@ -1,9 +1,5 @@
 //! The types of the contract's WIT package, generated from the files that plugins are built
 //! against.
-#![expect(
-    unsafe_code,
-    reason = "wasmtime's derives are `unsafe impl`s, written by the macro alone"
-)]
 
 wasmtime::component::bindgen!({
     path: "../../plugin-sdk/wit",

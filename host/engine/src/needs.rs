@@ -80,11 +80,8 @@ impl Needs {
                 ("body", Value::Bool(true)) => needs.body = BodyNeeds::All,
                 ("body", Value::Number(len)) => {
                     let len = len.as_u64().and_then(|len| u32::try_from(len).ok());
-                    needs.body = match len {
-                        None => return Err("`needs.body` is not a length".into()),
-                        Some(0) => BodyNeeds::None,
-                        Some(len) => BodyNeeds::Prefix(len),
-                    };
+                    let len = len.ok_or("`needs.body` is not a length")?;
+                    needs.body = BodyNeeds::Prefix(len);
                 }
                 ("origin" | "properties" | "headers" | "body", _) => {
                     return Err(format!("`needs.{key}` has the wrong type"));
@@ -104,7 +101,6 @@ fn names_of(names: &[Value]) -> Result<HeaderNeeds, String> {
         names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
     match names {
         None => Err("`needs.headers` holds something other than names".into()),
-        Some(names) if names.is_empty() => Ok(HeaderNeeds::None),
         Some(names) => Ok(HeaderNeeds::Named(names)),
     }
 }
@@ -132,7 +128,11 @@ mod tests {
             json!({"headers": ["a"], "body": 16}),
             Ok(Needs { headers: named, body: BodyNeeds::Prefix(16), ..Needs::default() }),
         );
-        check(json!({"headers": [], "body": 0}), Ok(Needs::default()));
+        let nothing = HeaderNeeds::Named(BTreeSet::new());
+        check(
+            json!({"headers": [], "body": 0}),
+            Ok(Needs { headers: nothing, body: BodyNeeds::Prefix(0), ..Needs::default() }),
+        );
         check(json!({"body": -1}), Err("`needs.body` is not a length"));
         check(json!({"body": "all"}), Err("`needs.body` has the wrong type"));
         check(json!({"trailers": true}), Err("`needs.trailers` is unknown"));

@@ -2,8 +2,8 @@
 //! size, so it may run in the daemon itself; compiling may not.
 
 use wasmparser::{
-    ComponentExternalKind, Encoding, ExternalKind, FuncValidatorAllocations, Parser, Payload,
-    TypeRef, ValidPayload, Validator, WasmFeatures,
+    ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind, FuncValidatorAllocations,
+    Parser, Payload, TypeRef, ValidPayload, Validator, WasmFeatures,
 };
 
 use crate::doors::Door;
@@ -156,7 +156,11 @@ impl Scanner {
             }
             Payload::ComponentImportSection(section) => {
                 for import in section.clone() {
-                    self.import(import.map_err(invalid)?.name.name, "")?;
+                    let import = import.map_err(invalid)?;
+                    // A type that the component shares with the host gives it nothing.
+                    if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                        self.import(import.name.name, "")?;
+                    }
                 }
             }
             Payload::ComponentExportSection(section) => {

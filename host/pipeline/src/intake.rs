@@ -84,39 +84,23 @@ enum Ended {
 
 impl Intake {
     /// Runs from `source` on until the pipeline is stopped and drained.
-    ///
-    /// # Errors
-    /// When the source refuses for good; everything unsettled has been given back.
-    pub(crate) async fn run(mut self, source: Box<dyn Source>) -> Result<(), String> {
-        let mut source = source;
+    pub(crate) async fn run(mut self, source: Box<dyn Source>) {
+        let mut live = Some(source);
         let mut short_lives = 0u32;
-        let result = loop {
+        while let Some(mut source) = live.take() {
             self.connected(true);
             let born = Instant::now();
-            match self.generation(&mut *source).await {
-                Ended::Drained => break Ok(Some(source)),
-                Ended::Lost => {}
+            if let Ended::Drained = self.generation(&mut *source).await {
+                live = Some(source);
+                break;
             }
             self.connected(false);
             self.stats.reconnects.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(source.close(Duration::ZERO));
             short_lives = if born.elapsed() < SHORT_LIFE { short_lives + 1 } else { 0 };
-            match self.connect_again(short_lives).await {
-                Ok(Some(next)) => source = next,
-                Ok(None) => break Ok(None),
-                Err(error) => break Err(error),
-            }
-        };
-        match result {
-            Ok(source) => {
-                self.drain(source).await;
-                Ok(())
-            }
-            Err(error) => {
-                self.drain(None).await;
-                Err(error)
-            }
+            live = self.connect_again(short_lives).await;
         }
+        self.drain(live).await;
     }
 
     fn connected(&self, connected: bool) {
@@ -124,19 +108,35 @@ impl Intake {
     }
 
     /// `None` when stopped meanwhile.
-    async fn connect_again(&mut self, short_lives: u32) -> Result<Option<Box<dyn Source>>, String> {
+    async fn connect_again(&self, short_lives: u32) -> Option<Box<dyn Source>> {
+        let mut stop = self.phase.clone();
         let what = self.connector.describe();
         let backoff = self.settings.reconnect;
         let connecting = async {
             if short_lives > 0 {
                 tokio::time::sleep(backoff.delay(short_lives, u64::from(short_lives) * 7919)).await;
             }
-            reconnect(&what, backoff, || self.connector.connect()).await
+            loop {
+                match reconnect(&what, backoff, || self.connector.connect()).await {
+                    Ok(source) => return source,
+                    // At start-up this ends the pipeline; in service it may be mended on the
+                    // broker, and a consumer that stays dead is worse than one that asks.
+                    Err(error) => {
+                        tracing::error!(target = what, %error, "cannot connect the source, waiting");
+                        self.stats.state.set_problem(Some(format!("{what}: {error}")));
+                        tokio::time::sleep(backoff.max).await;
+                    }
+                }
+            }
         };
-        tokio::select! {
-            connected = connecting => connected.map(Some),
-            _ = self.phase.wait_for(|phase| *phase != Phase::Run) => Ok(None),
+        let source = tokio::select! {
+            source = connecting => Some(source),
+            _ = stop.wait_for(|phase| *phase != Phase::Run) => None,
+        };
+        if source.is_some() {
+            self.stats.state.set_problem(None);
         }
+        source
     }
 
     /// Feeds the lanes from one source generation.

@@ -51,7 +51,7 @@ pub struct Running {
     pub generation: u64,
     pub stats: Arc<Stats>,
     phase: Arc<watch::Sender<Phase>>,
-    task: JoinHandle<Result<(), PipelineError>>,
+    task: JoinHandle<()>,
     settings: Arc<Settings>,
 }
 
@@ -96,14 +96,11 @@ pub async fn start(parts: Parts, running: watch::Receiver<bool>) -> Result<Runni
 }
 
 impl Running {
-    /// Waits until the pipeline ends by itself.
-    ///
-    /// # Errors
-    /// Why it ended.
-    pub async fn ended(&mut self) -> Result<(), PipelineError> {
+    /// Waits until the pipeline ends by itself, which it does only when it dies.
+    pub async fn ended(&mut self) -> String {
         match (&mut self.task).await {
-            Ok(result) => result,
-            Err(error) => Err(PipelineError::Stage(error.to_string())),
+            Ok(()) => "its source ended".to_owned(),
+            Err(error) => error.to_string(),
         }
     }
 
@@ -157,8 +154,7 @@ impl Lanes {
         connector: Arc<dyn SourceConnector>,
         source: Box<dyn Source>,
         phase: Arc<watch::Sender<Phase>>,
-    ) -> Result<(), PipelineError> {
-        let what = connector.describe();
+    ) {
         let intake = Intake {
             connector,
             lanes: self.queues,
@@ -167,7 +163,7 @@ impl Lanes {
             flow: self.flow,
             phase: self.phase,
         };
-        let result = intake.run(source).await;
+        intake.run(source).await;
         // Ended by itself: what waits for another try is given back as well.
         phase.send_if_modified(|phase| {
             std::mem::replace(phase, Phase::Drain.max(*phase)) == Phase::Run
@@ -177,7 +173,6 @@ impl Lanes {
                 tracing::error!(%error, "a dispatcher died; its messages come back");
             }
         }
-        result.map_err(|error| PipelineError::Refused { what, error })
     }
 
     /// Starts a lane's thread, opens its stages there, connects its sinks.

@@ -143,6 +143,24 @@ pub struct DeclareTarget {
     pub internal: bool,
     #[serde(default)]
     pub arguments: Arguments,
+    /// Queues to make and to bind to the exchange.
+    #[serde(default)]
+    pub queues: Vec<TargetQueue>,
+}
+
+/// A queue behind a route.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetQueue {
+    pub name: String,
+    #[serde(default)]
+    pub routing_key: String,
+    #[serde(default)]
+    pub binding_arguments: Arguments,
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -260,6 +278,14 @@ impl RouteSettings {
             }
             kind(&mut errors, "declare.type", &declare.kind);
             declare.arguments.validate("declare.arguments", &mut errors);
+            for (n, queue) in declare.queues.iter().enumerate() {
+                let path = format!("declare.queues[{n}]");
+                name(&mut errors, &format!("{path}.name"), &queue.name, true);
+                short(&mut errors, &format!("{path}.routing_key"), &queue.routing_key);
+                queue.arguments.validate(&format!("{path}.arguments"), &mut errors);
+                let binding = format!("{path}.binding_arguments");
+                queue.binding_arguments.validate(&binding, &mut errors);
+            }
         }
         errors
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::AMQPValue;
 use lapin::{Channel, Consumer};
@@ -119,6 +119,14 @@ impl LiveSource {
         count
     }
 
+    /// Why the settler ended. The consumer knows better what befell the connection.
+    fn cause(&mut self) -> String {
+        match self.consumer.next().now_or_never() {
+            Some(Some(Err(error))) => self.link.explain(&error),
+            _ => self.settler.failure().unwrap_or("connection gone").to_owned(),
+        }
+    }
+
     fn lost(&self, error: impl Into<String>) -> SourceError {
         self.settler.abandon();
         SourceError::Lost(error.into())
@@ -146,8 +154,8 @@ impl Source for LiveSource {
     async fn next(&mut self, max: usize, into: &mut Vec<Delivery>) -> Result<(), SourceError> {
         loop {
             if !self.settler.is_live() {
-                let failure = self.settler.failure().unwrap_or("connection gone").to_owned();
-                return Err(self.lost(failure));
+                let cause = self.cause();
+                return Err(self.lost(cause));
             }
             if max == 0 || self.take(max, into) > 0 {
                 return Ok(());

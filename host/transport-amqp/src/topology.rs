@@ -8,7 +8,9 @@ use lockgate_transport::ConnectError;
 
 use crate::connection::Link;
 use crate::fault::{Refusal, connect, refusal, said};
-use crate::settings::{Binding, DeclareExchange, DeclareQueue, DeclareTarget, Endpoint};
+use crate::settings::{
+    Binding, DeclareExchange, DeclareQueue, DeclareTarget, Endpoint, TargetQueue,
+};
 use crate::settings::{RouteSettings, SourceSettings};
 
 /// Says what goes wrong on one connection.
@@ -65,11 +67,35 @@ impl Topology<'_> {
                     arguments: target.arguments.clone(),
                 };
                 self.declare_exchange(&channel, &declare).await?;
+                for queue in &target.queues {
+                    self.target_queue(&channel, exchange, queue).await?;
+                }
             }
             None => self.verify_exchange(&channel, exchange, first).await?,
         }
         self.close(&channel).await;
         Ok(())
+    }
+
+    async fn target_queue(
+        &self,
+        channel: &Channel,
+        exchange: &str,
+        queue: &TargetQueue,
+    ) -> Result<(), ConnectError> {
+        let declare = DeclareQueue {
+            durable: queue.durable,
+            auto_delete: false,
+            exclusive: false,
+            arguments: queue.arguments.clone(),
+        };
+        self.declare_queue(channel, &queue.name, &declare).await?;
+        let binding = Binding {
+            routing_key: queue.routing_key.clone(),
+            exchange: None,
+            arguments: queue.binding_arguments.clone(),
+        };
+        self.bind(channel, &queue.name, exchange, &binding).await
     }
 
     async fn channel(&self) -> Result<Channel, ConnectError> {

@@ -49,25 +49,41 @@ fn main() -> Fallible<()> {
     Ok(())
 }
 
-/// Prints the median of the rounds, and the spread.
-fn report(what: &str, times: &[Duration]) {
-    let mut rates: Vec<_> = times.iter().map(|time| ROUND as f64 / time.as_secs_f64()).collect();
+/// The time of one round, by what it went to.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    take: Duration,
+    put: Duration,
+    settle: Duration,
+}
+
+impl Times {
+    fn all(&self) -> Duration {
+        self.take + self.put + self.settle
+    }
+}
+
+/// Prints the median of the rounds, the spread, and where the time of the fastest went.
+fn report(what: &str, times: &[Times]) {
+    let mut rates: Vec<_> =
+        times.iter().map(|time| ROUND as f64 / time.all().as_secs_f64()).collect();
     rates.sort_by(f64::total_cmp);
     let at = |n: usize| rates.get(n).copied().unwrap_or_default();
     let (low, median, high) = (at(0), at(rates.len() / 2), at(rates.len().saturating_sub(1)));
+    let fastest = times.iter().min_by_key(|times| times.all()).copied().unwrap_or_default();
+    let each = |time: Duration| time.as_nanos() / ROUND as u128;
     println!(
-        "{what}: {median:>10.0} messages/s ({low:.0} to {high:.0}), {:.0} ns each",
-        1e9 / median
+        "{what}: {median:>9.0} messages/s ({low:.0} to {high:.0}); at best {} ns each: take {}, \
+         put {}, settle {}",
+        each(fastest.all()),
+        each(fastest.take),
+        each(fastest.put),
+        each(fastest.settle)
     );
 }
 
 /// Moves the rounds from one queue to another; the time of each.
-async fn pair(
-    broker: Broker,
-    name: &str,
-    headers: usize,
-    block: usize,
-) -> Fallible<Vec<Duration>> {
+async fn pair(broker: Broker, name: &str, headers: usize, block: usize) -> Fallible<Vec<Times>> {
     let (from, to) = (format!("{name}.in"), format!("{name}.out"));
     for queue in [&from, &to] {
         broker.declare_queue(queue, QueueOptions::default())?;
@@ -81,12 +97,12 @@ async fn pair(
         for _ in 0..ROUND {
             broker.publish("", &from, message(headers))?;
         }
-        let begin = Instant::now();
+        let mut round = Times::default();
         let mut moved = 0;
         while moved < ROUND {
-            moved += step(&mut *source, &mut *sink, &target, block).await?;
+            moved += step(&mut *source, &mut *sink, &target, block, &mut round).await?;
         }
-        times.push(begin.elapsed());
+        times.push(round);
         broker.drain(&to)?;
     }
     Ok(times)
@@ -97,9 +113,12 @@ async fn step(
     sink: &mut dyn Sink,
     target: &RoutingKey,
     block: usize,
+    times: &mut Times,
 ) -> Fallible<usize> {
+    let begin = Instant::now();
     let mut taken: Vec<Delivery> = Vec::with_capacity(block);
     source.next(block, &mut taken).await?;
+    let took = Instant::now();
     let outgoing: Vec<_> = taken
         .iter()
         .map(|delivery| Outgoing {
@@ -113,9 +132,13 @@ async fn step(
     }
     let count = taken.len();
     drop(outgoing);
+    let put = Instant::now();
     for delivery in taken {
         delivery.ack.settle(Settlement::Ack);
     }
+    times.take += took - begin;
+    times.put += put - took;
+    times.settle += put.elapsed();
     Ok(count)
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use lockgate_message::{Table, Value};
 use serde::Deserialize;
 
+use crate::topology::SHORT_STRING_MAX;
 use crate::{Broker, BrokerError, ExchangeOptions, QueueOptions};
 
 /// One thing wrong with the settings.
@@ -203,10 +204,30 @@ impl SourceSettings {
                 errors.push(error("declare.exchange", wrong));
             }
         }
+        if !errors.is_empty() {
+            return errors;
+        }
+        if declare.queue.is_none() {
+            // It is to be there already, with whatever options.
+            errors.extend(
+                broker
+                    .declare_queue(&self.queue, QueueOptions::default())
+                    .err()
+                    .map(|wrong| error("queue", wrong)),
+            );
+        }
         for (n, binding) in declare.bindings.iter().enumerate() {
-            if binding.exchange.is_none() && declare.exchange.is_none() {
-                let wrong = "names no exchange, and none is declared beside it";
-                errors.push(error(&format!("declare.bindings[{n}]"), wrong));
+            let path = format!("declare.bindings[{n}]");
+            let beside = declare.exchange.as_ref().map(|exchange| exchange.name.as_str());
+            let Some(exchange) = binding.exchange.as_deref().or(beside) else {
+                errors.push(error(&path, "names no exchange, and none is declared beside it"));
+                continue;
+            };
+            let arguments = binding.arguments.to_table();
+            match broker.bind_queue(exchange, &self.queue, &binding.routing_key, &arguments) {
+                // An exchange declared elsewhere cannot be judged here.
+                Ok(()) | Err(BrokerError::NotFound { .. }) => {}
+                Err(wrong) => errors.push(error(&path, wrong)),
             }
         }
         errors
@@ -238,18 +259,23 @@ impl SourceSettings {
 impl RouteSettings {
     /// Everything that is wrong; empty when it can be used.
     pub fn validate(&self) -> Vec<SettingsError> {
-        match &self.declare {
-            None => Vec::new(),
-            Some(declare) => declare
-                .apply(&Broker::new(), &self.exchange)
-                .err()
-                .map(|wrong| error("declare", wrong))
-                .into_iter()
-                .collect(),
+        let mut errors = Vec::new();
+        for (path, text) in
+            [("exchange", Some(&self.exchange)), ("routing_key", self.routing_key.as_ref())]
+        {
+            if text.is_some_and(|text| text.len() > SHORT_STRING_MAX) {
+                errors.push(error(path, format!("is longer than {SHORT_STRING_MAX} bytes")));
+            }
         }
+        if self.declare.is_some()
+            && let Err(wrong) = self.apply(&Broker::new())
+        {
+            errors.push(error("declare", wrong));
+        }
+        errors
     }
 
-    /// Declares what is to be declared and sees that the exchange is there.
+    /// Declares what is to be declared and sees that the exchange can be published to.
     ///
     /// # Errors
     /// What the broker refuses.
@@ -257,7 +283,7 @@ impl RouteSettings {
         if let Some(declare) = &self.declare {
             declare.apply(broker, &self.exchange)?;
         }
-        broker.verify_exchange(&self.exchange)
+        broker.with(|state| state.topology.door(&self.exchange)).map(drop)
     }
 }
 

@@ -6,5 +6,5 @@ mod model;
 mod text;
 
 pub use grams::{LONGEST, SHORTEST};
-pub use model::{BadModel, Calibration, Model, RARITY_UNIT, to_bytes};
+pub use model::{BadModel, Calibration, DAMPING, Model, RARITY_UNIT, to_bytes};
 pub use text::TEXT_LIMIT;

@@ -57,8 +57,9 @@ impl Edits {
         }
         for (name, scalar) in &settings.properties {
             let place = pointer("properties", name);
-            let source = property(name, &place)
-                .and_then(|property| Ok((property, Source::for_property(property, scalar, &place)?)));
+            let source = property(name, &place).and_then(|property| {
+                Ok((property, Source::for_property(property, scalar, &place)?))
+            });
             keep(source.map(|source| edits.properties.push(source)));
         }
         for (at, name) in settings.remove_properties.iter().enumerate() {
@@ -92,8 +93,10 @@ impl Edits {
     /// The headers that are read.
     pub(crate) fn headers(&self) -> Vec<String> {
         let renamed = self.rename.iter().map(|(from, _)| from.as_str());
-        let mut names: Vec<String> =
-            renamed.chain(self.templates().flat_map(Template::headers)).map(str::to_owned).collect();
+        let mut names: Vec<String> = renamed
+            .chain(self.templates().flat_map(Template::headers))
+            .map(str::to_owned)
+            .collect();
         names.sort_unstable();
         names.dedup();
         names

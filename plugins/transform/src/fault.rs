@@ -7,15 +7,8 @@ use crate::json::{NotJson, Unwritable};
 use crate::program::RunError;
 
 /// The words of [`Fault::reason`] and [`EMPTY_RESULT`], in the order of their numbers.
-pub(crate) const REASONS: [&str; 7] = [
-    "empty_result",
-    "not_json",
-    "too_deep",
-    "too_large",
-    "jq_error",
-    "bad_result",
-    "bad_text",
-];
+pub(crate) const REASONS: [&str; 7] =
+    ["empty_result", "not_json", "too_deep", "too_large", "jq_error", "bad_result", "bad_text"];
 
 /// The program had no result: a drop that is meant.
 pub(crate) const EMPTY_RESULT: Reason = Reason(1);
@@ -43,7 +36,7 @@ impl Fault {
     /// What it is counted as.
     pub(crate) fn reason(&self) -> Reason {
         Reason(match self {
-            Self::Body(NotJson::Empty | NotJson::Syntax(_)) => 2,
+            Self::Body(NotJson::Empty | NotJson::Syntax(_) | NotJson::Text(_)) => 2,
             Self::Body(NotJson::Depth) => 3,
             Self::Large { .. } => 4,
             Self::Run(RunError::Raised(_)) => 5,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lockgate_plugin::{Property, SettingError};
 use serde::Deserialize;
 
-/// As `settings.json` describes it.
+/// As `settings.schema.json` describes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {

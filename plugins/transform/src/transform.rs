@@ -32,7 +32,7 @@ impl Plugin for Transform {
 
     const DESCRIPTION: Description = Description::new("transform", env!("CARGO_PKG_VERSION"))
         .reasons(&REASONS)
-        .schema(include_str!("../settings.json"));
+        .schema(include_str!("settings.schema.json"));
 
     fn init(settings: Settings) -> Result<(Self, Init), Vec<SettingError>> {
         let edits = Edits::new(&settings);
@@ -44,7 +44,10 @@ impl Plugin for Transform {
             }
         };
         if program.is_none() && edits.is_empty() {
-            return Err(vec![SettingError::at("", "there is nothing to do: set `jq`, for example")]);
+            return Err(vec![SettingError::at(
+                "",
+                "there is nothing to do: set `jq`, for example",
+            )]);
         }
         let reads_body = program.is_some() || edits.templates().any(Template::reads_body);
         let headers = edits.headers();
@@ -82,7 +85,9 @@ impl Transform {
             return Ok(Verdict::Modify(delta));
         };
         let results = program.run(body, message.received_micros())?;
-        let (mut bytes, mut json) = (0, Vec::new());
+        let mut bytes = 0;
+        // A result is most often about as long as the body.
+        let mut json = Vec::with_capacity(message.body().len() + 64);
         let mut child = |body: &Val| -> Result<Delta, Fault> {
             json.clear();
             json::write(body, &mut json)?;

@@ -150,18 +150,22 @@ async fn finish(
         out += depth;
         let expected = match end {
             "quarantine" => format!("  ({} were spam)", made.spam),
-            "dead letters" => format!("  ({} were broken)", made.broken),
             _ => String::new(),
         };
         report::line(format!("{depth:>10} in {end}{expected}"));
     }
-    report::line(format!("{:>10} filtered  ({} were unpaid)", snapshot.filtered, made.unpaid));
+    report::line(format!(
+        "{:>10} filtered  ({} were unpaid, {} were no JSON)",
+        snapshot.filtered, made.unpaid, made.broken
+    ));
     let sum = out + snapshot.filtered;
     report::line(format!(
         "{sum:>10} accounted for in {:.1} s: {} lost",
         elapsed.as_secs_f64(),
         made.orders.saturating_sub(sum),
     ));
-    report::line("\nNext: `lockgate check pipelines`, then `lockgate run` with a RabbitMQ (see README).");
+    report::line(
+        "\nNext: `lockgate check pipelines`, then `lockgate run` with a RabbitMQ (see README).",
+    );
     Ok(if sum == made.orders { exit::OK } else { exit::failed() })
 }

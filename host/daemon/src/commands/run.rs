@@ -139,8 +139,7 @@ async fn supervise(
             tracing::info!(pipeline = entry.name, in_time, ?snapshot, "drained");
             in_time
         }
-        Some(ended) => {
-            let why = ended.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
+        Some(why) => {
             tracing::error!(pipeline = entry.name, error = why, "pipeline stopped");
             entry.set_ended(why);
             drop(report.send(Event::Ended).await);
@@ -155,7 +154,9 @@ fn refusal(spec: &lockgate_config::PipelineSpec, error: &PipelineError) -> Diagn
             let kind = spec.source.kind.as_str();
             spec.section
                 .diagnostic(Code::BrokerRefused, &format!("source.{kind}"), error.to_string())
-                .help("mend the file or the broker; `lockgate check --broker` tells whether it fits")
+                .help(
+                    "mend the file or the broker; `lockgate check --broker` tells whether it fits",
+                )
         }
         PipelineError::Stage(_) => {
             spec.section.diagnostic(Code::BadModule, "stage", error.to_string())

@@ -113,7 +113,7 @@ fn batches_are_written_as_the_vectors_say() {
     let mut seen = 0;
     for vector in vectors("batches.json").iter().filter(|vector| vector.get("encode").is_some()) {
         let encoded = &vector["encode"];
-        let messages: Vec<_> = encoded["messages"].as_array().unwrap();
+        let messages = encoded["messages"].as_array().unwrap();
         let messages: Vec<_> = messages
             .iter()
             .map(|m| (message(m), m["redelivered"].as_bool().unwrap(), number(&m["attempt"])))

@@ -1,5 +1,6 @@
 //! The engine through its public face: doors, limits, hostile guests, loading.
 
+mod components;
 mod core_door;
 mod guests;
 mod hostile;

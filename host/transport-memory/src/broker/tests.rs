@@ -189,7 +189,7 @@ fn without_a_runtime_deadlines_pass_at_the_next_use() {
         runtime.block_on(async {
             broker.drain("dead").unwrap();
             publish(&broker, "queue", &["b"]);
-            broker.until_depth("dead", 1).await.unwrap();
+            broker.until("dead", |queue| queue.ready > 0).await.unwrap();
             publish(&broker, "queue", &["c"]);
         });
     }

@@ -48,12 +48,21 @@ fn each_mistake_has_its_place() {
         ("queue = 'amq.q'\ndeclare.queue = {}", "declare.queue"),
         ("queue = 'q'\ndeclare.exchange = { name = 'x', type = 'y' }", "declare.exchange"),
         ("queue = 'q'\ndeclare.bindings = [{}]", "declare.bindings[0]"),
+        (
+            "queue = 'q'\ndeclare.bindings = [{ exchange = 'theirs' }, { exchange = 'amq.match', arguments.x-match = 'x' }]",
+            "declare.bindings[1]",
+        ),
     ] {
         let settings: SourceSettings = toml::from_str(file).unwrap();
         let paths: Vec<_> = settings.validate().into_iter().map(|error| error.path).collect();
         assert_eq!(paths, [path], "{file}");
     }
-    for file in ["exchange = ''\ndeclare = {}", "exchange = 'x'\ndeclare.type = 'y'"] {
+    for file in [
+        "exchange = ''\ndeclare = {}",
+        "exchange = 'x'\ndeclare.type = 'y'",
+        "exchange = 'x'\ndeclare.internal = true",
+        &format!("exchange = 'x'\nrouting_key = '{}'", "k".repeat(256)),
+    ] {
         let settings: RouteSettings = toml::from_str(file).unwrap();
         assert_eq!(settings.validate().len(), 1, "{file}");
     }

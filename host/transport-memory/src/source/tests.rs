@@ -192,10 +192,12 @@ async fn a_retry_waits_unsettled_and_keeps_its_place() {
     again.ack.settle(Settlement::RetryAfter(delay));
     drop(consuming);
     let mut other = source(&broker, "q", 10).await;
-    assert_eq!(bodies(&take(&mut *other, 2).await), ["0", "1"]);
+    let held = take(&mut *other, 2).await;
+    assert_eq!(bodies(&held), ["0", "1"]);
     assert!(before.elapsed() < 2 * delay);
     tokio::time::advance(2 * delay).await;
-    assert_eq!(broker.queue_stats("q").unwrap().unsettled, 0, "dropped handles requeue");
+    let stats = broker.queue_stats("q").unwrap();
+    assert_eq!((stats.ready, stats.unsettled), (0, 2));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) fn each_gram(characters: &[u32], bits: u32, mut take: impl FnMut(u32)
         {
             hash = (hash.rotate_left(15) ^ character).wrapping_mul(GOLDEN);
             if length >= SHORTEST {
-                take(((hash ^ (hash >> 15)).wrapping_mul(MIX) >> shift);
+                take((hash ^ (hash >> 15)).wrapping_mul(MIX) >> shift);
             }
         }
     }

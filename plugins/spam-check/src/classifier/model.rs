@@ -1,9 +1,9 @@
 //! The model: a weight and a rarity for each bucket of n-grams, its file, and how a text is
 //! scored.
 //!
-//! A text is the vector of the rarities of its n-grams, scaled to length 1. Its margin is the
-//! product with the weights that a linear support vector machine learnt; its score is a logistic
-//! curve over the margin.
+//! A text is the vector of the rarities of its n-grams, scaled to length 1 or a little less. Its
+//! margin is the product with the weights that a linear support vector machine learnt; its score
+//! is a logistic curve over the margin.
 //!
 //! The file, little-endian: magic `LGSM`, format version, bits of a bucket's number, shortest and
 //! longest n-gram (a `u8` each), the weights' unit, slope and offset (`f32` each); then for each
@@ -21,9 +21,13 @@ const HEAD: usize = 20;
 /// Bits of a bucket's number that a file may have: 2^24 buckets take 64 MiB.
 const BITS: std::ops::RangeInclusive<u8> = 8..=22;
 
-/// Rarities are multiples of this, up to 255 of them. The scale to length 1 makes the unit
-/// itself of no account.
+/// Rarities are multiples of this, up to 255 of them.
 pub const RARITY_UNIT: f32 = 0.125;
+
+/// Added to the square of a text's length before it is scaled, in squares of rarities: the few
+/// n-grams of a very short text are little evidence, and scaled up to length 1 they would be a
+/// lot.
+pub const DAMPING: f32 = 5000.0;
 
 /// A model ready to score. It marks n-grams within its own table, hence `&mut self`.
 pub struct Model {
@@ -162,10 +166,8 @@ impl Model {
                 cell.found = false;
             }
         }
-        match square {
-            0 => 0.0,
-            square => product as f32 * self.weight_unit / (square as f32).sqrt(),
-        }
+        let damping = DAMPING / (RARITY_UNIT * RARITY_UNIT);
+        product as f32 * self.weight_unit / (square as f32 + damping).sqrt()
     }
 
     /// Marks the text's n-grams in the table, and lists them.

@@ -101,8 +101,7 @@ pub fn test(file: &Path, model: &Path, threshold: f64) -> Result<()> {
     let corpus = Corpus::read(file)?;
     let bytes = std::fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
     let mut model = Model::from_bytes(&bytes)?;
-    let scores: Vec<f64> =
-        corpus.texts.iter().map(|text| f64::from(model.score(text))).collect();
+    let scores: Vec<f64> = corpus.texts.iter().map(|text| f64::from(model.score(text))).collect();
     print_corpus(&corpus);
     // Blocked is at or above a threshold; the count is of what lies above.
     let outcome = Outcome::of(&scores, &corpus.spam, threshold.next_down());

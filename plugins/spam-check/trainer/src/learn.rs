@@ -1,7 +1,7 @@
-//! From labelled texts to weights: rarities, rows of length 1, the plane between them; and margins
+//! From labelled texts to weights: rarities, scaled rows, the plane between them; and margins
 //! of texts that the plane was not learnt from.
 
-use spam_check::classifier::RARITY_UNIT;
+use spam_check::classifier::{DAMPING, RARITY_UNIT};
 
 use crate::corpus::{BITS, Corpus, deal};
 use crate::svm::{Plane, Row};
@@ -85,7 +85,8 @@ fn rarities(corpus: &Corpus, members: &[usize]) -> Vec<f32> {
 fn row(grams: &[u32], rarities: &[f32]) -> Row {
     let known = |&bucket: &u32| Some((bucket, *rarities.get(bucket as usize)?));
     let mut row: Row = grams.iter().filter_map(known).filter(|(_, rarity)| *rarity > 0.0).collect();
-    let length = row.iter().map(|(_, rarity)| rarity * rarity).sum::<f32>().sqrt();
+    let square = row.iter().map(|(_, rarity)| rarity * rarity).sum::<f32>();
+    let length = (square + DAMPING).sqrt();
     row.iter_mut().for_each(|(_, value)| *value /= length);
     row
 }

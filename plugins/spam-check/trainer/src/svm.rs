@@ -5,7 +5,7 @@
 
 use crate::shuffle::Shuffle;
 
-/// A row: buckets and values, of length 1.
+/// A row: buckets and values.
 pub type Row = Vec<(u32, f32)>;
 
 /// What separates the classes: positive on the spam side.
@@ -27,12 +27,16 @@ impl Plane {
         let mut alphas = vec![0.0; rows.len()];
         let mut order: Vec<usize> = (0..rows.len()).collect();
         let mut shuffle = Shuffle::new(1);
+        // The bias is one more column, of 1.
+        let square = |row: &Row| 1.0 + row.iter().map(|(_, x)| f64::from(x * x)).sum::<f64>();
         let diagonal = 0.5 / cost;
+        let steps: Vec<f64> = rows.iter().map(|(row, _)| 1.0 / (square(row) + diagonal)).collect();
         for _ in 0..PASSES {
             shuffle.shuffle(&mut order);
             let (mut highest, mut lowest) = (f64::NEG_INFINITY, f64::INFINITY);
             for &index in &order {
-                let (Some((row, spam)), Some(alpha)) = (rows.get(index), alphas.get_mut(index))
+                let (Some((row, spam)), Some(step), Some(alpha)) =
+                    (rows.get(index), steps.get(index), alphas.get_mut(index))
                 else {
                     continue;
                 };
@@ -42,8 +46,7 @@ impl Plane {
                 highest = highest.max(projected);
                 lowest = lowest.min(projected);
                 if projected != 0.0 {
-                    // A row has length 1, and the bias is one more column of 1.
-                    let next = (*alpha - gradient / (2.0 + diagonal)).max(0.0);
+                    let next = (*alpha - gradient * step).max(0.0);
                     plane.add(row, (next - *alpha) * sign);
                     *alpha = next;
                 }
@@ -58,7 +61,8 @@ impl Plane {
     /// On which side a row lies, and how far out.
     pub fn margin(&self, row: &Row) -> f64 {
         let weight = |bucket: u32| self.weights.get(bucket as usize).copied().unwrap_or(0.0);
-        let product: f64 = row.iter().map(|&(bucket, value)| weight(bucket) * f64::from(value)).sum();
+        let product: f64 =
+            row.iter().map(|&(bucket, value)| weight(bucket) * f64::from(value)).sum();
         product + self.bias
     }
 

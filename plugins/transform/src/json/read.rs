@@ -1,17 +1,15 @@
 //! From the bytes of a body to a value. Strings without escapes stay slices of one copy of the
 //! body.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use hifijson::token::{Expect, Lex};
 use hifijson::SliceLexer;
 use hifijson::num::LexWrite;
 use hifijson::str::LexAlloc;
+use hifijson::token::{Expect, Lex};
 use jaq_json::{Map, Num, Val};
 use thiserror::Error;
 
-use super::MAX_DEPTH;
+use super::{MAX_DEPTH, is_special};
 
 /// Digits up to which an integer is held as one. A longer one is kept as it is written, and
 /// counts as a double in arithmetic: reading it as an integer takes time with its square.
@@ -24,6 +22,8 @@ pub(crate) enum NotJson {
     Empty,
     #[error("the body is not JSON: {0}")]
     Syntax(hifijson::Error),
+    #[error("the body is not JSON: {0}")]
+    Text(str::Utf8Error),
     #[error("the body is nested deeper than {MAX_DEPTH}")]
     Depth,
 }
@@ -45,6 +45,7 @@ pub(crate) fn read(body: &[u8]) -> Result<Val, NotJson> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(NotJson::Empty);
     }
+    str::from_utf8(body).map_err(NotJson::Text)?;
     let shared = Bytes::copy_from_slice(body);
     let mut reader = Reader { lexer: SliceLexer::new(&shared), shared: &shared };
     let first = reader.lexer.ws_peek().ok_or(Expect::Value)?;
@@ -75,7 +76,10 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, depth: usize) -> Result<Val, NotJson> {
-        let mut members = Map::default();
+        // The outermost object has room from the start for as many members as are likely. Inner
+        // ones have not: there can be very many, and small.
+        let room = if depth == 1 { (self.shared.len() / 32).min(64) } else { 0 };
+        let mut members = Map::with_capacity_and_hasher(room, Default::default());
         self.sequence(b'}', depth, |reader, next| {
             if next != b'"' {
                 return Err(Expect::String.into());
@@ -125,12 +129,17 @@ impl Reader<'_> {
     }
 
     fn string(&mut self) -> Result<Val, NotJson> {
-        let text = self.lexer.discarded().str_string().map_err(hifijson::Error::Str)?;
-        Ok(Val::utf8_str(match text {
-            Cow::Borrowed("") => Bytes::new(),
-            Cow::Borrowed(text) => self.shared.slice_ref(text.as_bytes()),
-            Cow::Owned(text) => Bytes::from(text),
-        }))
+        let rest = self.lexer.discarded().as_slice();
+        let end = rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len());
+        if let (plain, [b'"', after @ ..]) = rest.split_at(end) {
+            self.lexer = SliceLexer::new(after);
+            return Ok(Val::utf8_str(match plain {
+                [] => Bytes::new(),
+                plain => self.shared.slice_ref(plain),
+            }));
+        }
+        let text = self.lexer.str_string().map_err(hifijson::Error::Str)?;
+        Ok(Val::utf8_str(text.into_owned()))
     }
 
     fn number(&mut self) -> Result<Num, NotJson> {

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use jaq_json::{Num, Val};
 use thiserror::Error;
 
-use super::MAX_DEPTH;
+use super::{MAX_DEPTH, is_special};
 
 /// Why a value cannot be written.
 #[derive(Debug, Error)]
@@ -25,7 +25,10 @@ pub(crate) enum Unwritable {
 
 /// Appends a value to `out`.
 pub(crate) fn write(value: &Val, out: &mut Vec<u8>) -> Result<(), Unwritable> {
-    write_at(value, 0, out)
+    let start = out.len();
+    write_at(value, 0, out)?;
+    // Strings are checked all at once; the rest is ASCII.
+    str::from_utf8(out.get(start..).unwrap_or_default()).map(drop).map_err(|_| Unwritable::Text)
 }
 
 fn write_at(value: &Val, depth: usize, out: &mut Vec<u8>) -> Result<(), Unwritable> {
@@ -37,7 +40,7 @@ fn write_at(value: &Val, depth: usize, out: &mut Vec<u8>) -> Result<(), Unwritab
         Val::Bool(true) => out.extend_from_slice(b"true"),
         Val::Bool(false) => out.extend_from_slice(b"false"),
         Val::Num(number) => write_number(number, out)?,
-        Val::TStr(text) => write_string(text, out)?,
+        Val::TStr(text) => write_string(text, out),
         Val::BStr(_) => return Err(Unwritable::Bytes),
         Val::Arr(elements) => {
             out.push(b'[');
@@ -56,7 +59,7 @@ fn write_at(value: &Val, depth: usize, out: &mut Vec<u8>) -> Result<(), Unwritab
                     out.push(b',');
                 }
                 let Val::TStr(key) = key else { return Err(Unwritable::Key) };
-                write_string(key, out)?;
+                write_string(key, out);
                 out.push(b':');
                 write_at(member, depth + 1, out)?;
             }
@@ -76,13 +79,7 @@ fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), Unwritable> {
     Ok(())
 }
 
-/// The bytes that a JSON string cannot hold as they are.
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-fn write_string(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
-    str::from_utf8(text).map_err(|_| Unwritable::Text)?;
+fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text;
     while let Some(at) = rest.iter().position(|&byte| is_special(byte)) {
@@ -94,7 +91,6 @@ fn write_string(text: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
     }
     out.extend_from_slice(rest);
     out.push(b'"');
-    Ok(())
 }
 
 fn write_escape(byte: u8, out: &mut Vec<u8>) {

@@ -1,8 +1,8 @@
 //! The functions that jq programs can call: jaq's own, less what a sandbox has not, and ours in
 //! place of some.
 
-use jaq_core::native::{Filter, Fun, bome, run, v};
 use jaq_core::RunPtr;
+use jaq_core::native::{Filter, Fun, bome, run, v};
 use jaq_json::Val;
 use lockgate_plugin::host::{Level, log};
 

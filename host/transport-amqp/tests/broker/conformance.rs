@@ -1,24 +1,19 @@
-//! The transport's conformance suite against a real broker, through a proxy that can cut
-//! connections. Runs where `LOCKGATE_TEST_AMQP_URL` names a broker, says so and passes otherwise.
+//! The transport's conformance suite, through a proxy that can cut connections.
 
-#[path = "broker/proxy.rs"]
-mod proxy;
-#[path = "broker/support.rs"]
-mod support;
-
+use crate::proxy::Proxy;
+use crate::support::Bench;
 use async_trait::async_trait;
 use lockgate_message::Message;
 use lockgate_transport::conformance::{CASES, Fixture, Topology};
 use lockgate_transport::{Outgoing, RoutingKey, SinkConnector, SourceConnector};
 use lockgate_transport_amqp::AmqpSink;
-use proxy::Proxy;
-use support::Bench;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_promises() {
     let Some(bench) = Bench::new().await else { return };
     let proxy = Proxy::start(&bench.url).await;
-    let direct = AmqpSink::for_routes(None, [&support::publish_anywhere(&bench.url)]).unwrap();
+    let direct =
+        AmqpSink::for_routes(None, [&crate::support::publish_anywhere(&bench.url)]).unwrap();
     let publisher = direct.sinks.into_iter().next().unwrap().connect(0).await.unwrap();
     let fixture = Rabbit { bench, proxy, publisher: publisher.into() };
     let mut failed = Vec::new();
@@ -51,14 +46,14 @@ impl Fixture for Rabbit {
     }
 
     fn source(&self, queue: &str, prefetch: u16) -> Box<dyn SourceConnector> {
-        Box::new(support::connector(&format!(
+        Box::new(crate::support::connector(&format!(
             "url = '{}'\nqueue = '{queue}'\nprefetch = {prefetch}",
             self.proxy.url()
         )))
     }
 
     fn sink(&self) -> Box<dyn SinkConnector> {
-        let route = support::publish_anywhere(&self.proxy.url());
+        let route = crate::support::publish_anywhere(&self.proxy.url());
         Box::new(AmqpSink::for_routes(None, [&route]).unwrap().sinks.remove(0))
     }
 

@@ -1,5 +1,6 @@
 //! The cases in `cases/`, each through the bytes that cross into the sandbox.
 
+#[cfg(test)]
 mod runner;
 
 #[test]

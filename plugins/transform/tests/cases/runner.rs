@@ -63,7 +63,8 @@ pub fn run<P: Plugin>(folder: &str) {
         let file: File = toml::from_str(&std::fs::read_to_string(&path).unwrap())
             .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let place = |case: &Case| format!("{}: {}", path.display(), case.name);
-        let failed = file.case.iter().filter_map(|case| Some((place(case), check::<P>(case).err()?)));
+        let failed =
+            file.case.iter().filter_map(|case| Some((place(case), check::<P>(case).err()?)));
         failures.extend(failed.map(|(place, failure)| format!("{place}\n{failure}")));
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
