@@ -1,36 +1,48 @@
 # What people and the CI run. Thin on purpose: the work is in cargo and in `cargo xtask`.
-# One profile and one set of features serve `demo` and `test`, so that a clean machine builds once.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench setup plugins unit e2e advisories
+.PHONY: help demo build test check unit e2e bench advisories setup plugins plugins-test vectors
 
-# cargo, the tests and xtask must agree on where things are built; plugins share a folder there.
+# cargo, the tests and xtask must agree on where things are built; the plugins have a folder there.
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export CARGO_TARGET_DIR := $(target)
-plugins_target := $(target)/plugins-build
-sdk := plugin-sdk/rust/Cargo.toml
+plugins_args := --manifest-path plugins/Cargo.toml --target-dir $(target)/plugins-build
+sdk_args := --manifest-path plugin-sdk/rust/Cargo.toml --target-dir $(target)/plugins-build
+
+# Always the whole workspace with the features of its tests: cargo picks features by what it is
+# asked to build, and another choice would compile wasmtime and tokio a second time.
+build_host := cargo build --quiet --workspace --bin lockgate --bin with-rabbit --test e2e
+test_host := cargo test --quiet --workspace
+# Errors of end-to-end tests say what happened; where in the harness is of no use.
+export RUST_LIB_BACKTRACE := 0
 
 help:
 	@echo 'make demo        a whole pipeline on the embedded broker, with sample data'
 	@echo 'make test        every test: unit, conformance, plugins, vectors, end to end on a real RabbitMQ'
 	@echo 'make check       formatting, lints, the rules of the tree, licences'
 	@echo 'make bench       speed and memory, as ratios measured in one run'
-	@echo 'make unit, e2e   the two halves of `make test`'
+	@echo 'make build       target/debug/lockgate with the shipped plugins in it'
+	@echo 'make e2e         the end-to-end tests alone; E2E=name picks those whose name contains it,'
+	@echo '                 LONG=1 takes the counts of the acceptance instead of the short ones'
 	@echo 'make advisories  known vulnerabilities of our dependencies (needs cargo-deny and a network)'
-	@echo
-	@echo 'E2E=name         run only the end-to-end tests whose name contains it: make e2e E2E=chaos'
-	@echo 'LONG=1           with e2e: the counts that the acceptance asks for instead of the short ones'
 
-demo:
+demo: build
+	@$(target)/debug/lockgate demo
+
+build:
 	@cargo xtask setup-wasm
 	@cargo xtask plugins
-	@cargo build --quiet --workspace --bin lockgate
-	@$(target)/debug/lockgate demo
+	@echo 'build: host (the first time takes minutes)'
+	@$(build_host)
 
 test: setup plugins
 	@cargo xtask tidy
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory e2e
+	@echo 'build: host (the first time takes minutes)'
+	@$(build_host)
+	@echo 'test: host, with a RabbitMQ that is started and stopped here'
+	@$(target)/debug/with-rabbit $(test_host)
+	@$(MAKE) --no-print-directory plugins-test vectors
+	@echo 'test: all passed'
 
 setup:
 	@cargo xtask setup
@@ -38,36 +50,35 @@ setup:
 plugins:
 	@cargo xtask plugins
 
-unit: plugins
-	@echo 'unit: host'
-	@cargo test --quiet --workspace --exclude lockgate-tests
-	@echo 'unit: plugins, natively'
-	@cargo test --quiet --manifest-path plugins/Cargo.toml --target-dir $(plugins_target) --workspace
-	@echo 'unit: SDK and frame vectors'
-	@cargo test --quiet --manifest-path $(sdk) --target-dir $(plugins_target)
+plugins-test:
+	@echo 'test: plugins and SDK, natively'
+	@cargo test --quiet $(plugins_args) --workspace
+	@cargo test --quiet $(sdk_args)
 
-# Tests that break a broker start one each: few at a time, or a small machine spends its time booting.
+vectors:
+	@echo 'test: golden vectors of the frame format'
+	@$(target)/venv/bin/python -B plugin-sdk/frame/make_vectors.py --check
+	@$(target)/venv/bin/python -B plugin-sdk/frame/test_frame.py
+
 e2e: setup plugins
-	@cargo build --quiet --workspace --bin lockgate
-	@cargo test --quiet --package lockgate-tests --no-run
-	@echo 'e2e: a real RabbitMQ, started and stopped here'
-	@RUST_LIB_BACKTRACE=0 LOCKGATE_LONG=$(LONG) cargo test --package lockgate-tests --test e2e -- --test-threads 2 $(E2E)
+	@$(build_host)
+	@LOCKGATE_LONG=$(LONG) $(target)/debug/with-rabbit $(test_host) --test e2e -- $(E2E)
 
 check: setup plugins
 	@cargo fmt --check
 	@cargo fmt --check --manifest-path plugins/Cargo.toml
-	@cargo fmt --check --manifest-path $(sdk)
+	@cargo fmt --check --manifest-path plugin-sdk/rust/Cargo.toml
 	@cargo xtask tidy
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
-	@cargo clippy --quiet --manifest-path plugins/Cargo.toml --target-dir $(plugins_target) --workspace --all-targets -- -D warnings
-	@cargo clippy --quiet --manifest-path $(sdk) --target-dir $(plugins_target) --all-targets -- -D warnings
+	@cargo clippy --quiet $(plugins_args) --workspace --all-targets -- -D warnings
+	@cargo clippy --quiet $(sdk_args) --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; \
 	then cargo deny --offline check bans licenses sources; \
-	else echo 'check: licences skipped; cargo install cargo-deny to have them'; fi
+	else echo 'check: licences and bans skipped; `cargo install cargo-deny` to have them'; fi
 
 advisories:
 	@cargo deny check advisories
 
 bench: setup plugins
-	@cargo build --quiet --release --bin lockgate
-	@cargo bench --quiet --package lockgate-tests
+	@cargo build --quiet --release --workspace --bin lockgate --bin with-rabbit
+	@$(target)/release/with-rabbit cargo bench --quiet --workspace

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use lockgate_tests::{Deadline, Lockgate, Scene, Tool, long, until};
+use lockgate_tests::{Deadline, Lockgate, Scene, Tool, long, report, until};
 
 /// Deliveries in flight, the pipeline's prefetch: what a fault can double.
 const WINDOW: u64 = 200;
@@ -48,11 +48,11 @@ fn five_faults_lose_nothing() -> Result<()> {
     host.drain()?;
     let ledger = scene.ledger("load", "pass", &[("out", &out), ("dead", &dead)])?;
     let doubled = ledger.count("doubled");
-    println!(
+    report(&format!(
         "chaos: {count} messages, five faults: lost {}, doubled {doubled} (best peer {BEST_PEER} \
          of 40000), back to work after {back:.2?}",
         ledger.count("lost")
-    );
+    ));
     ledger.at_least_once()?;
     ensure!(doubled <= FAULTS * WINDOW, "{doubled} doubled");
     Ok(())

@@ -1,6 +1,7 @@
 //! Where the built things are, and how much to test.
 
 use std::env;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -57,6 +58,11 @@ pub fn long(short: u64, full: u64) -> u64 {
         Ok("1") => full,
         _ => short,
     }
+}
+
+/// Shows a figure that a test measured, whether or not the test runner hides what tests print.
+pub fn report(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// A fresh folder for one test, kept when `LOCKGATE_KEEP` is set, to look at afterwards.

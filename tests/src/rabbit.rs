@@ -169,7 +169,11 @@ impl Rabbit {
     /// When the node refuses.
     pub fn memory_alarm(&self, on: bool) -> Result<()> {
         let mark = if on { "0.000001" } else { "0.6" };
-        self.ctl(&["set_vm_memory_high_watermark", mark]).map(drop)
+        self.ctl(&["set_vm_memory_high_watermark", mark])?;
+        until("the alarm to change", Deadline::after(60), || {
+            let alarms = self.ctl(&["eval", "rabbit_alarm:get_alarms()."])?;
+            Ok((alarms.contains("memory") == on).then_some(()))
+        })
     }
 
     /// Runs `rabbitmqctl` against this node and returns what it printed.

@@ -7,8 +7,10 @@ messages as sent (`--rule`), not by the host:
   unroutable  as `pass`, but every tenth (its routing key leads nowhere) at `dead`
   orders      as the orders pipeline documents, see orders.py
 
+In `orders` each message that has a note bears the score that spam-check gave it.
+
 Unchanged means: body, routing key, every property, every header with its type. Headers that the
-host adds (`lockgate-…`, and what `--added` names) are left out of the comparison.
+host adds (`lockgate-…`) are left out of the comparison.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import lab
 import orders
 
 SHOWN = 20
+SCORE = "x-spam-score"
 
 
 def arguments():
@@ -27,7 +30,6 @@ def arguments():
     parser.add_argument("--sent", required=True)
     parser.add_argument("--received", required=True)
     parser.add_argument("--outlet", action="append", required=True, metavar="NAME=QUEUE")
-    parser.add_argument("--added", action="append", default=[], help="prefix of headers to ignore")
     parser.add_argument("--bad-key", help="the routing key that leads nowhere")
     return parser.parse_args()
 
@@ -88,7 +90,8 @@ def number(record, run):
 
 def main():
     options = arguments()
-    prefixes = [lab.HOST_PREFIX, *options.added]
+    score = [SCORE] if options.rule == "orders" else []
+    prefixes = [lab.HOST_PREFIX, *score]
     queues = dict(pair.split("=", 1)[::-1] for pair in options.outlet)
     sent = lab.read_lines(options.sent)
     run = sent[0]["headers"]["x-run"]["text"]
@@ -117,6 +120,8 @@ def main():
             (excused if record["maybe_twice"] else doubled).append(seq)
         for copy in right:
             wrong = differences(record, copy, body, outlet, prefixes)
+            if score and orders.has_text(lab.unpack(record["body"])) and SCORE not in copy["headers"]:
+                wrong.append("no score")
             if wrong:
                 corrupted.append(f"{seq}: " + "; ".join(wrong)[:500])
     unexpected.extend(f"{seq}, never sent" for seq in came)

@@ -57,3 +57,8 @@ def expected(content):
         return "quarantine", order
     order["total"] = order["price"] * order["quantity"]
     return ("eu" if order["region"] == "EU" else "rest"), order
+
+
+def has_text(content):
+    """Whether there is a note to judge."""
+    return bool(json.loads(content)["note"])

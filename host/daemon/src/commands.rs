@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod plugin;
 mod run;
 
 use std::process::ExitCode;
@@ -15,7 +16,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Run { paths, config } => run::run(&paths, config.as_deref()),
         Command::Demo { messages, plain } => demo::run(messages, plain),
         Command::Check { paths, broker, format } => check::run(&paths, broker, format),
-        Command::Plugin(PluginCommand::Inspect { .. }) => Ok(exit::failed()),
+        Command::Plugin(PluginCommand::Inspect { plugin, format }) => {
+            plugin::inspect(&plugin, format)
+        }
         Command::CompileModule { arguments } => {
             return ExitCode::from(lockgate_engine::compile_child(&arguments));
         }

@@ -94,10 +94,10 @@ impl Cache {
 
     /// Keeps code; a failure is logged, once.
     pub(crate) fn put(&self, digest: &Digest, kind: Kind, code: &[u8]) {
-        if let Err(error) = self.write(digest, kind, code) {
-            if !self.warned.swap(true, Ordering::Relaxed) {
-                tracing::warn!(dir = %self.dir.display(), %error, "compiled plugins are not cached");
-            }
+        if let Err(error) = self.write(digest, kind, code)
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(dir = %self.dir.display(), %error, "compiled plugins are not cached");
         }
         self.evict();
     }

@@ -16,6 +16,7 @@ use crate::instance::Instance;
 use crate::limits::JSON_LIMIT;
 use crate::needs::Needs;
 use crate::plugin::Plugin;
+use crate::samples;
 use crate::sandbox::Sandbox;
 use crate::stats::{Stats, StatsSnapshot};
 
@@ -56,11 +57,16 @@ impl Configured {
             sandboxes: AtomicU64::new(0),
             plugin,
         };
-        let (_, result) =
+        let (mut sandbox, result) =
             configured.sandbox().map_err(|crash| ConfigureError::Init(crash.into()))?;
         configured.initialised = init_result(&result)
             .map_err(ConfigureError::Result)?
             .map_err(ConfigureError::Settings)?;
+        let Plugin { reasons, limits, .. } = &*configured.plugin;
+        for (index, sample) in configured.plugin.description().samples.iter().enumerate() {
+            samples::run(sample, &mut sandbox, configured.needs(), reasons, limits)
+                .map_err(|text| ConfigureError::Sample { index, text })?;
+        }
         Ok(configured)
     }
 

@@ -131,6 +131,15 @@ impl Instance {
 
     /// Runs messages whose sizes are measured: together, and after a crash one by one.
     fn judge(&mut self, chunk: &[Input<'_>], received_us: u64, verdicts: &mut Vec<Verdict>) {
+        if self.sandbox.is_none() {
+            match self.configured.ready_sandbox() {
+                Ok(sandbox) => self.sandbox = Some(sandbox),
+                Err(crash) => {
+                    chunk.iter().for_each(|_| verdicts.push(self.fault(crash.clone())));
+                    return;
+                }
+            }
+        }
         let sizes = std::mem::take(&mut self.sizes);
         let first = self.call(chunk, &sizes, received_us, verdicts);
         match first {

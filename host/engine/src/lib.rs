@@ -11,8 +11,10 @@ mod compile;
 mod configured;
 mod describe;
 mod engine;
+mod inspect;
 mod plugin;
 mod precheck;
+mod samples;
 // On the message path
 mod bindings;
 mod breaker;
@@ -41,6 +43,7 @@ pub use describe::{CONTRACT, Description, SettingError};
 pub use doors::Door;
 pub use engine::{Digest, Engine, EngineConfig};
 pub use error::{ConfigureError, LoadError};
+pub use inspect::{Inspection, inspect};
 pub use instance::Instance;
 pub use limits::{BreakerLimits, Isolation, Limits, MIN_THREAD_STACK};
 pub use needs::{BodyNeeds, HeaderNeeds, Needs};

@@ -53,9 +53,9 @@ pub struct Limits {
     pub isolation: Isolation,
     /// Guest calls after which a sandbox is made anew; `None` for never.
     pub recycle_calls: Option<u64>,
-    /// Bytes of guest memory after which, at the end of a batch, a sandbox is made anew if it
-    /// has grown since it was made.
-    pub recycle_memory: usize,
+    /// Bytes of guest memory from which on, at the end of a batch, a sandbox is made anew if it
+    /// has grown since it was made; `None` for three quarters of `memory`.
+    pub recycle_memory: Option<usize>,
     pub breaker: BreakerLimits,
 }
 
@@ -85,7 +85,7 @@ impl Default for Limits {
             log_lines: 100,
             isolation: Isolation::Instance,
             recycle_calls: None,
-            recycle_memory: 48 << 20,
+            recycle_memory: None,
             breaker: BreakerLimits::default(),
         }
     }

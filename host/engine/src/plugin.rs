@@ -130,19 +130,17 @@ fn admit(description: &Description, grants: Grants) -> Result<(), LoadError> {
 /// Checks every import against the grants.
 fn check_imports(scan: &Scan, grants: Grants) -> Result<(), LoadError> {
     let (mut denied, mut unknown) = (Vec::new(), Vec::new());
-    for (module, name) in &scan.imports {
-        let dot = if name.is_empty() { "" } else { "." };
-        let shown = crate::text::clean(&format!("{module}{dot}{name}"), 128);
+    for import in &scan.imports {
         let capability = match scan.door {
-            Door::Core => core::capability_of(module, name),
-            Door::Packed | Door::Typed => component::capability_of(module),
+            Door::Core => core::capability_of(&import.module, &import.name),
+            Door::Packed | Door::Typed => component::capability_of(&import.module),
         };
         match capability {
             Ok(Some(capability)) if !grants.has(capability) => {
-                denied.push(format!("`{shown}` (capability `{capability}`)"));
+                denied.push(format!("`{import}` (capability `{capability}`)"));
             }
             Ok(_) => {}
-            Err(()) => unknown.push(format!("`{shown}`")),
+            Err(()) => unknown.push(format!("`{import}`")),
         }
     }
     if !unknown.is_empty() {
@@ -187,12 +185,12 @@ fn describe(
     let text = sandbox.describe(limits).map_err(start)?;
     let description = Description::parse(text.as_bytes()).map_err(LoadError::Describe)?;
     admit(&description, grants)?;
-    if let Some(stated) = &scan.describe {
-        if Description::parse(stated).as_ref() != Ok(&description) {
-            return Err(LoadError::Describe(
-                "the custom section `lockgate:describe` says something else than the code".into(),
-            ));
-        }
+    if let Some(stated) = &scan.describe
+        && Description::parse(stated).as_ref() != Ok(&description)
+    {
+        return Err(LoadError::Describe(
+            "the custom section `lockgate:describe` says something else than the code".into(),
+        ));
     }
     Ok(description)
 }

@@ -1,6 +1,8 @@
 //! Pre-check: what can be known of a module without compiling or running it. Linear in its
 //! size, so it may run in the daemon itself; compiling may not.
 
+use std::fmt;
+
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind, FuncValidatorAllocations,
     Parser, Payload, TypeRef, ValidPayload, Validator, WasmFeatures,
@@ -8,6 +10,7 @@ use wasmparser::{
 
 use crate::doors::Door;
 use crate::error::LoadError;
+use crate::text::clean;
 
 /// Bytes of a module.
 pub const MAX_MODULE: usize = 64 << 20;
@@ -40,10 +43,28 @@ const CORE_EXPORTS: [&str; 6] = [
 #[derive(Debug)]
 pub(crate) struct Scan {
     pub(crate) door: Door,
-    /// Imports of the module itself: module and name; the name is empty for a component.
-    pub(crate) imports: Vec<(String, String)>,
+    pub(crate) imports: Vec<Import>,
     /// The description as it stands in the custom section.
     pub(crate) describe: Option<Vec<u8>>,
+}
+
+/// An import of the module or component itself.
+#[derive(Debug)]
+pub(crate) struct Import {
+    /// A component's interface, when `name` is empty.
+    pub(crate) module: String,
+    pub(crate) name: String,
+}
+
+/// As people read it, cleaned.
+impl fmt::Display for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&clean(&self.module, 128))?;
+        if !self.name.is_empty() {
+            write!(f, ".{}", clean(&self.name, 128))?;
+        }
+        Ok(())
+    }
 }
 
 /// The proposals a plugin may use; the sandbox is configured the same.
@@ -96,7 +117,7 @@ struct Scanner {
     component: bool,
     depth: u64,
     functions: u64,
-    imports: Vec<(String, String)>,
+    imports: Vec<Import>,
     exports: Vec<String>,
     describe: Option<Vec<u8>>,
 }
@@ -114,16 +135,17 @@ impl Scanner {
                 self.functions += u64::from(section.count());
                 at_most("functions", self.functions, MAX_FUNCTIONS)?;
             }
-            Payload::CustomSection(section) if section.name() == DESCRIBE_SECTION => {
+            Payload::CustomSection(section)
+                if section.name() == DESCRIBE_SECTION
                 // The outermost one counts; a component's may stand in its inner module.
-                if self.describe.is_none() || self.depth == 1 {
-                    at_most(
-                        "bytes of description",
-                        section.data().len() as u64,
-                        crate::limits::JSON_LIMIT as u64,
-                    )?;
-                    self.describe = Some(section.data().to_vec());
-                }
+                && (self.describe.is_none() || self.depth == 1) =>
+            {
+                at_most(
+                    "bytes of description",
+                    section.data().len() as u64,
+                    crate::limits::JSON_LIMIT as u64,
+                )?;
+                self.describe = Some(section.data().to_vec());
             }
             _ if self.depth == 1 => self.outermost(payload)?,
             _ => {}
@@ -178,7 +200,7 @@ impl Scanner {
 
     fn import(&mut self, module: &str, name: &str) -> Result<(), LoadError> {
         at_most("imports", self.imports.len() as u64 + 1, MAX_NAMES as u64)?;
-        self.imports.push((module.to_owned(), name.to_owned()));
+        self.imports.push(Import { module: module.to_owned(), name: name.to_owned() });
         Ok(())
     }
 
@@ -251,7 +273,7 @@ fn at_most(what: &'static str, found: u64, limit: u64) -> Result<(), LoadError> 
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
-    LoadError::Invalid(crate::text::clean(&error.to_string(), 512))
+    LoadError::Invalid(clean(&error.to_string(), 512))
 }
 
 fn not_wasm(bytes: &[u8]) -> String {

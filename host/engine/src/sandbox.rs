@@ -21,7 +21,7 @@ pub(crate) enum Linked {
 }
 
 enum Live {
-    Core(CoreDoor),
+    Core(Box<CoreDoor>),
     Packed(PackedDoor),
     Typed(TypedDoor),
 }
@@ -46,7 +46,9 @@ impl Sandbox {
         store.limiter(|host| &mut host.limiter);
         store.set_epoch_deadline(ticks(limits.init_time));
         let door = match linked {
-            Linked::Core(pre) => CoreDoor::open(pre, &mut store).map(Live::Core),
+            Linked::Core(pre) => {
+                CoreDoor::open(pre, &mut store).map(|door| Live::Core(Box::new(door)))
+            }
             Linked::Packed(pre) => PackedDoor::open(pre, &mut store).map(Live::Packed),
             Linked::Typed(pre) => TypedDoor::open(pre, &mut store).map(Live::Typed),
         }
@@ -107,8 +109,9 @@ impl Sandbox {
     /// Whether it is time for a new one.
     pub(crate) fn is_spent(&self, limits: &Limits) -> bool {
         let memory = self.memory();
+        let mark = limits.recycle_memory.unwrap_or(limits.memory / 4 * 3);
         limits.recycle_calls.is_some_and(|calls| self.calls >= calls)
-            || (memory >= limits.recycle_memory && memory > self.start_memory)
+            || (memory >= mark && memory > self.start_memory)
     }
 
     fn start(&mut self, time: Duration) {

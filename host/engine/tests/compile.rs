@@ -1,6 +1,14 @@
 //! Compiling in a child process and the cache. This binary is its own compiler: with `compile`
 //! as its first argument it is the child, so it brings its own `main`.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests stop at the first surprise"
+)]
+
 #[path = "engine/guests.rs"]
 #[expect(dead_code, reason = "shared with the other test binary, which uses all of it")]
 mod guests;
@@ -19,10 +27,8 @@ use guests::{Guest, run};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().skip(1).collect();
-    if let Some((first, rest)) = args.split_first() {
-        if first == "compile" {
-            return compile_child(rest).into();
-        }
+    if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "compile") {
+        return compile_child(rest).into();
     }
     let tests: [(&str, fn()); 6] = [
         ("a_child_compiles", a_child_compiles),

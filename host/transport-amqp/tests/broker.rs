@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stderr,
+    clippy::indexing_slicing,
     reason = "helpers of tests, which fail this way"
 )]
 

@@ -5,6 +5,9 @@ mod grams;
 mod model;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 pub use grams::{LONGEST, SHORTEST};
 pub use model::{BadModel, Calibration, DAMPING, Model, RARITY_UNIT, to_bytes};
 pub use text::TEXT_LIMIT;

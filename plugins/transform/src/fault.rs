@@ -39,7 +39,7 @@ impl Fault {
             Self::Body(NotJson::Empty | NotJson::Syntax(_) | NotJson::Text(_)) => 2,
             Self::Body(NotJson::Depth) => 3,
             Self::Large { .. } => 4,
-            Self::Run(RunError::Raised(_)) => 5,
+            Self::Run(RunError::Raised(_) | RunError::Halted(_)) => 5,
             Self::Run(RunError::Results) | Self::Result(_) | Self::Results { .. } => 6,
             Self::Long { .. } | Self::Number { .. } => 7,
         })

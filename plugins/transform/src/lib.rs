@@ -19,9 +19,3 @@ pub use settings::{OnError, Scalar, Settings};
 pub use transform::Transform;
 
 lockgate_plugin::export!(Transform);
-
-/// jq allocates for every value; the standard library's allocator for Wasm makes that half of the
-/// time that a message takes.
-#[cfg(all(target_family = "wasm", not(target_feature = "atomics")))]
-#[global_allocator]
-static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

@@ -21,6 +21,8 @@ pub(crate) struct Program(jaq_core::Filter<Jq>);
 pub(crate) enum RunError {
     #[error("{0}")]
     Raised(String),
+    #[error("the program halted with status {0}")]
+    Halted(i32),
     #[error("the program has more than {MAX_RESULTS} results")]
     Results,
 }
@@ -34,7 +36,8 @@ impl Program {
         compile::compile(source).map(Self)
     }
 
-    /// Runs the program to its end, or to the first error. `halt` is an end.
+    /// Runs the program to its end, or to the first error. `halt` is an end, with another status
+    /// than 0 an error.
     pub(crate) fn run(&self, input: Val, received_micros: u64) -> Result<Vec<Val>, RunError> {
         let data = Data { lut: &self.0.lut, received_micros };
         let context = Ctx::<Jq>::new(data, Vars::new([]));
@@ -44,7 +47,11 @@ impl Program {
                 Ok(_) if results.len() == MAX_RESULTS => return Err(RunError::Results),
                 Ok(value) => results.push(value),
                 Err(Ok(error)) => return Err(RunError::Raised(describe(error))),
-                Err(Err(_halt)) => break,
+                Err(Err(exception)) => match exception.get_halt() {
+                    Ok(0) => break,
+                    Ok(status) => return Err(RunError::Halted(status)),
+                    Err(_) => return Err(RunError::Halted(-1)),
+                },
             }
         }
         Ok(results)

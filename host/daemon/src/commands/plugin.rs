@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use lockgate_engine::{Inspection, inspect as read_module};
 use serde_json::json;
 
@@ -16,23 +15,22 @@ pub(crate) fn inspect(plugin: &str, format: Format) -> anyhow::Result<ExitCode> 
     } else {
         plugins::read(Path::new(plugin), lockgate_engine::MAX_MODULE as u64)
     };
-    let inspected = bytes.and_then(|bytes| Ok((read_module(&bytes)?, bytes.len())));
-    let (inspection, size) =
-        match inspected.with_context(|| format!("{plugin} cannot be loaded as a plugin")) {
-            Ok(inspected) => inspected,
-            Err(error) => {
-                report::error(&error);
-                return Ok(exit::bad_input());
-            }
-        };
+    let inspected = bytes.and_then(|bytes| Ok(read_module(&bytes)?));
+    let inspection = match inspected {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            report::error(&error.context(format!("{plugin} cannot be loaded as a plugin")));
+            return Ok(exit::bad_input());
+        }
+    };
     match format {
-        Format::Json => report::line(as_json(&inspection, size).to_string()),
-        Format::Text => as_text(&inspection, size).iter().for_each(report::line),
+        Format::Json => report::line(as_json(&inspection).to_string()),
+        Format::Text => as_text(&inspection).iter().for_each(report::line),
     }
     Ok(exit::OK)
 }
 
-fn as_json(inspection: &Inspection, size: usize) -> serde_json::Value {
+fn as_json(inspection: &Inspection) -> serde_json::Value {
     let description = inspection.description.as_ref();
     json!({
         "name": description.map(|d| &d.name),
@@ -40,7 +38,7 @@ fn as_json(inspection: &Inspection, size: usize) -> serde_json::Value {
         "contract": description.map(|d| &d.contract),
         "door": inspection.door.name(),
         "sha256": inspection.digest.to_string(),
-        "size": size,
+        "size": inspection.size,
         "imports": inspection.imports,
         "capabilities": description.map(|d| &d.capabilities),
         "reasons": description.map(|d| &d.reasons),
@@ -48,7 +46,7 @@ fn as_json(inspection: &Inspection, size: usize) -> serde_json::Value {
     })
 }
 
-fn as_text(inspection: &Inspection, size: usize) -> Vec<String> {
+fn as_text(inspection: &Inspection) -> Vec<String> {
     let list = |items: &[String]| match items.is_empty() {
         true => "none".to_owned(),
         false => items.join(", "),
@@ -64,7 +62,7 @@ fn as_text(inspection: &Inspection, size: usize) -> Vec<String> {
     }
     lines.push(format!("door          {}", inspection.door.name()));
     lines.push(format!("sha256        {}", inspection.digest));
-    lines.push(format!("size          {size} bytes"));
+    lines.push(format!("size          {} bytes", inspection.size));
     lines.push(format!("imports       {}", list(&inspection.imports)));
     if let Some(description) = &inspection.description {
         lines.push(format!("settings      {:#}", description.settings_schema));

@@ -68,10 +68,11 @@ impl GuestMetrics {
     /// Adds to a counter. Ids nobody registered and values a counter cannot take (negative, not
     /// finite) are ignored.
     pub(crate) fn add(&self, id: u32, delta: f64) {
-        if delta.is_finite() && delta >= 0.0 {
-            if let Some(slot) = self.slot(id) {
-                add(&slot.added, delta);
-            }
+        if delta.is_finite()
+            && delta >= 0.0
+            && let Some(slot) = self.slot(id)
+        {
+            add(&slot.added, delta);
         }
     }
 

@@ -59,7 +59,7 @@ impl Base {
 }
 
 fn text(store: &Store<Host>, result: wasmtime::Result<(WasmStr,)>) -> Result<String, Crash> {
-    let text = result.and_then(|(text,)| Ok(text.to_str(store)?));
+    let text = result.and_then(|(text,)| text.to_str(store));
     let text = text.map_err(|error| Crash::classify(&error, store.data()))?;
     if text.len() > JSON_LIMIT {
         let text = format!("returned {} bytes; {JSON_LIMIT} are allowed", text.len());

@@ -108,3 +108,53 @@ fn init_says_what_is_needed_and_what_is_wrong() {
     let error = plugin.configure("s", &json!({ "when": "x" })).unwrap_err();
     assert_eq!(error.to_string(), "the plugin refuses its settings: /when: unknown function");
 }
+
+/// What a language runtime does with WASI: each call must return what `expected` says.
+#[test]
+fn a_wasi_guest_finds_an_empty_and_still_world() {
+    let imports = r#"
+        (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))"#;
+    let code = r#"
+        (func $expect (param i32 i32)
+            (if (i32.ne (local.get 0) (local.get 1)) (then (unreachable))))
+        (func $batch (param $in i32) (param i32) (result i64)
+            (i32.store (i32.const 20000) (i32.const 20016))
+            (i32.store (i32.const 20004) (i32.const 6))
+            (i64.store (i32.const 20016) (i64.const 0x0a6f6c6c6568)) ;; "hello\n"
+            (call $expect (i32.const 0)
+                (call $fd_write (i32.const 1) (i32.const 20000) (i32.const 1) (i32.const 20008)))
+            (call $expect (i32.const 6) (i32.load (i32.const 20008)))
+            (call $expect (i32.const 8)
+                (call $fd_write (i32.const 3) (i32.const 20000) (i32.const 1) (i32.const 20008)))
+            (call $expect (i32.const 21)
+                (call $fd_write (i32.const 1) (i32.const -8) (i32.const 1) (i32.const 20008)))
+            (call $expect (i32.const 0)
+                (call $clock (i32.const 0) (i64.const 0) (i32.const 20032)))
+            (call $expect (i32.const 1) (i64.eq (i64.load (i32.const 20032))
+                (i64.mul (i64.load offset=16 (local.get $in)) (i64.const 1000))))
+            (call $expect (i32.const 0) (call $random (i32.const 20040) (i32.const 16)))
+            (call $expect (i32.const 0) (i64.eqz (i64.load (i32.const 20040))))
+            (call $expect (i32.const 0) (call $environ (i32.const 20060) (i32.const 20064)))
+            (call $expect (i32.const 0)
+                (call $poll (i32.const 20100) (i32.const 20200) (i32.const 1) (i32.const 20300)))
+            (call $expect (i32.const 1) (i32.load (i32.const 20300)))
+            (call $expect (i32.const 8) (call $prestat (i32.const 3) (i32.const 20400)))
+            (call $expect (i32.const 52) (call $open (i32.const 3) (i32.const 0) (i32.const 0)
+                (i32.const 0) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 0)))
+            (call $exit (i32.const 7))
+            (i64.const 0))"#;
+    let guest = Guest { imports, code, ..Guest::default() };
+    let mut instance = guest.open(&Limits::default());
+    let verdicts = run(&mut instance, &["x"]);
+    let Verdict::Fault(fault) = &verdicts[0] else { panic!("{verdicts:?}") };
+    assert_eq!(fault.text, "the guest called exit(7), in batch");
+    assert_eq!(instance.configured().stats().log_lines, 1);
+}

@@ -135,7 +135,7 @@ fn a_guest_is_made_anew_after_so_many_calls_or_so_much_memory() {
     // One for the check of the settings, one for each two calls.
     assert_eq!(instance.configured().stats().sandboxes, 4);
 
-    let limits = Limits { recycle_memory: 2 << 20, ..Limits::default() };
+    let limits = Limits { recycle_memory: Some(2 << 20), ..Limits::default() };
     let mut instance = Guest::default().open(&limits);
     run(&mut instance, &[vec![b'p'; 3 << 20]]);
     assert_eq!(instance.configured().stats().memory, 0);

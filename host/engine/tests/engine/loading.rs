@@ -1,6 +1,6 @@
 //! Loading: what is refused, and in which words.
 
-use lockgate_engine::{Capability, Grants, Limits, LoadError};
+use lockgate_engine::{Capability, ConfigureError, Door, Grants, Limits, LoadError, inspect};
 use serde_json::json;
 
 use crate::guests::{Guest, engine};
@@ -127,4 +127,31 @@ fn the_same_module_twice_is_compiled_once() {
     let load = || engine.load(&wasm, Grants::default(), &Limits::default()).unwrap();
     let (one, two) = (load(), load());
     assert_eq!((engine.compiles(), one.digest()), (1, two.digest()));
+}
+
+#[test]
+fn a_module_is_inspected_without_running_it() {
+    let start = "(start $start) (func $start (unreachable))";
+    let code = format!("{start} {}", crate::guests::CHAMELEON);
+    let imports = r#"(import "lockgate_v0" "clock_now" (func (result i64)))"#;
+    let guest = Guest { section: true, imports, code: &code, ..Guest::default() };
+    let wasm = guest.wasm();
+    let inspection = inspect(&wasm).unwrap();
+    assert_eq!((inspection.door, inspection.size), (Door::Core, wasm.len()));
+    assert_eq!(inspection.imports, ["lockgate_v0.clock_now"]);
+    let description = inspection.description.unwrap();
+    assert_eq!((description.name.as_str(), description.reasons.len()), ("guest", 2));
+    assert_eq!(inspect(&Guest::default().wasm()).unwrap().description, None);
+    inspect(b"nothing").unwrap_err();
+}
+
+#[test]
+fn samples_are_run_before_a_plugin_goes_live() {
+    let mut guest = Guest::default();
+    guest.describe["samples"] = json!([{ "body": "p", "headers": { "n": 1 } }, { "body": "d" }]);
+    guest.configured(&Limits::default());
+    guest.describe["samples"] = json!([{ "body": "p" }, { "body": "t" }]);
+    let plugin = guest.load(Grants::default(), &Limits::default()).unwrap();
+    let error = plugin.configure("s", &json!({})).unwrap_err();
+    assert!(matches!(error, ConfigureError::Sample { index: 1, .. }), "{error}");
 }

@@ -140,3 +140,6 @@ fn number(returned: &BasicReturnMessage, id: &Id) -> Option<u64> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,6 +80,31 @@ async fn a_tls_mismatch_is_fatal_and_clear() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_blocks_is_waited_for() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::start(&bench.url).await;
+    let (exchange, _) = bench.pair("k").await;
+    let url = proxy.url();
+    let to = sink(&format!("url = '{url}'\nexchange = '{exchange}'\nconfirm_timeout = 1"));
+    let mut sink = limited(to.connect(0)).await.unwrap();
+    proxy.inject(&[0, 10, 0, 60, 3, b'm', b'e', b'm']);
+    limited(async {
+        while !to.status().is_blocked() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    // Longer than a confirm may take otherwise.
+    let block = [outgoing(&exchange)];
+    let mut put = std::pin::pin!(sink.put(&block));
+    let waiting = tokio::time::timeout(Duration::from_millis(2_500), &mut put).await;
+    assert!(waiting.is_err(), "{waiting:?}");
+    proxy.inject(&[0, 10, 0, 61]);
+    assert_eq!(limited(put).await, [Ok(())]);
+    assert!(!to.status().is_blocked());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_an_answer_the_outcome_is_unknown() {
     let Some(bench) = Bench::new().await else { return };
     let proxy = Proxy::start(&bench.url).await;

@@ -6,9 +6,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -17,6 +17,7 @@ pub(crate) struct Proxy {
     pub(crate) authority: String,
     open: Arc<Mutex<Vec<AbortHandle>>>,
     still: watch::Sender<bool>,
+    inject: broadcast::Sender<Vec<u8>>,
 }
 
 impl Proxy {
@@ -52,18 +53,20 @@ impl Proxy {
         let port = listener.local_addr().unwrap().port();
         let open = Arc::new(Mutex::new(Vec::new()));
         let still = watch::Sender::new(false);
-        let (forwarded, hold) = (open.clone(), still.clone());
+        let inject = broadcast::Sender::new(4);
+        let (forwarded, hold, injector) = (open.clone(), still.clone(), inject.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
                 let (broker, tls, mut hold) = (broker.clone(), tls.clone(), hold.subscribe());
+                let injected = injector.subscribe();
                 let forward = tokio::spawn(async move {
                     // Either end may close as it likes, and a handshake may fail.
                     let mut forward = std::pin::pin!(async {
                         match tls {
-                            None => forward(near, &broker).await,
+                            None => forward(near, &broker, injected).await,
                             Some(tls) => {
                                 if let Ok(near) = tls.accept(near).await {
-                                    forward(near, &broker).await;
+                                    forward(near, &broker, injected).await;
                                 }
                             }
                         }
@@ -81,7 +84,7 @@ impl Proxy {
                 forwarded.lock().unwrap().push(forward.abort_handle());
             }
         });
-        Self { authority: format!("{start}@localhost:{port}"), open, still }
+        Self { authority: format!("{start}@localhost:{port}"), open, still, inject }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -93,15 +96,49 @@ impl Proxy {
         self.open.lock().unwrap().drain(..).for_each(|forward| forward.abort());
     }
 
+    /// Sends a method frame of the connection's own channel to every client.
+    pub(crate) fn inject(&self, method: &[u8]) {
+        let size = (method.len() as u32).to_be_bytes();
+        let frame = [&[1, 0, 0][..], &size, method, &[0xCE]].concat();
+        self.inject.send(frame).unwrap();
+    }
+
     /// Lets nothing through any more and closes nothing.
     pub(crate) fn hold_still(&self) {
         self.still.send_replace(true);
     }
 }
 
-async fn forward(mut near: impl AsyncRead + AsyncWrite + Unpin, broker: &str) {
-    let mut far = TcpStream::connect(broker).await.unwrap();
-    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+/// Moves bytes both ways, and what is injected to the near end; between frames, if the broker is
+/// quiet.
+async fn forward(
+    near: impl AsyncRead + AsyncWrite,
+    broker: &str,
+    mut injected: broadcast::Receiver<Vec<u8>>,
+) {
+    let far = TcpStream::connect(broker).await.unwrap();
+    let (mut from_near, mut to_near) = tokio::io::split(near);
+    let (mut from_far, mut to_far) = far.into_split();
+    let down = async {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let bytes = tokio::select! {
+                Ok(bytes) = injected.recv() => bytes,
+                read = from_far.read(&mut buffer) => match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => buffer[..count].to_vec(),
+                },
+            };
+            if to_near.write_all(&bytes).await.is_err() || to_near.flush().await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = down => {}
+        // Either end may close as it likes.
+        _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+    }
 }
 
 /// A certificate or key of the tests.

@@ -1,5 +1,5 @@
 //! Trains the model of the `spam-check` plugin from labelled texts, and says how good it is. The
-//! same file gives the same model on every machine.
+//! same file gives the same model every time.
 //!
 //! In reading order: a corpus of texts; how to learn from it (a support vector machine over
 //! rarities of n-grams); how a margin becomes a score; the commands.
@@ -13,6 +13,9 @@ mod svm;
 mod calibrate;
 
 mod commands;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

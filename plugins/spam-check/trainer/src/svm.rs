@@ -1,7 +1,7 @@
 //! A linear support vector machine: L2-regularised squared hinge loss, solved by dual coordinate
 //! descent (Hsieh, Chang, Lin, Keerthi, Sundararajan: "A Dual Coordinate Descent Method for
 //! Large-scale Linear SVM", ICML 2008, algorithm 1), as in liblinear's solver 1. The same
-//! examples in the same order give the same weights on every machine.
+//! examples in the same order give the same weights every time.
 
 use crate::shuffle::Shuffle;
 

@@ -9,7 +9,7 @@ use hifijson::token::{Expect, Lex};
 use jaq_json::{Map, Num, Val};
 use thiserror::Error;
 
-use super::{MAX_DEPTH, is_special};
+use super::{MAX_DEPTH, plain_run};
 
 /// Digits up to which an integer is held as one. A longer one is kept as it is written, and
 /// counts as a double in arithmetic: reading it as an integer takes time with its square.
@@ -23,7 +23,7 @@ pub(crate) enum NotJson {
     #[error("the body is not JSON: {0}")]
     Syntax(hifijson::Error),
     #[error("the body is not JSON: {0}")]
-    Text(str::Utf8Error),
+    Text(std::str::Utf8Error),
     #[error("the body is nested deeper than {MAX_DEPTH}")]
     Depth,
 }
@@ -130,8 +130,7 @@ impl Reader<'_> {
 
     fn string(&mut self) -> Result<Val, NotJson> {
         let rest = self.lexer.discarded().as_slice();
-        let end = rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len());
-        if let (plain, [b'"', after @ ..]) = rest.split_at(end) {
+        if let (plain, [b'"', after @ ..]) = rest.split_at(plain_run(rest)) {
             self.lexer = SliceLexer::new(after);
             return Ok(Val::utf8_str(match plain {
                 [] => Bytes::new(),

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use jaq_json::{Num, Val};
 use thiserror::Error;
 
-use super::{MAX_DEPTH, is_special};
+use super::{MAX_DEPTH, plain_run};
 
 /// Why a value cannot be written.
 #[derive(Debug, Error)]
@@ -82,14 +82,13 @@ fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), Unwritable> {
 fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|&byte| is_special(byte)) {
-        let (plain, special) = rest.split_at(at);
+    loop {
+        let (plain, special) = rest.split_at(plain_run(rest));
         out.extend_from_slice(plain);
         let Some((&byte, tail)) = special.split_first() else { break };
         write_escape(byte, out);
         rest = tail;
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

@@ -1,0 +1,36 @@
+//! Inspection: what can be said of a module without running or compiling it.
+
+use crate::describe::Description;
+use crate::doors::Door;
+use crate::engine::Digest;
+use crate::error::LoadError;
+use crate::precheck::scan;
+
+/// What a module shows to tools.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inspection {
+    pub door: Door,
+    pub digest: Digest,
+    /// Bytes of the module.
+    pub size: usize,
+    /// What it imports, as `module.name` or, of a component, by interface.
+    pub imports: Vec<String>,
+    /// From the custom section `lockgate:describe`; the plugin says it when it runs, too.
+    pub description: Option<Description>,
+}
+
+/// Reads a module.
+///
+/// # Errors
+/// What keeps it from being a plugin, as [`Engine::load`](crate::Engine::load) would say it.
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
+    let scan = scan(bytes)?;
+    let description = scan.describe.as_deref().map(Description::parse).transpose();
+    Ok(Inspection {
+        door: scan.door,
+        digest: Digest::of(bytes),
+        size: bytes.len(),
+        imports: scan.imports.iter().map(|import| import.to_string()).collect(),
+        description: description.map_err(LoadError::Describe)?,
+    })
+}
