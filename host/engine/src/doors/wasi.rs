@@ -27,8 +27,9 @@ type Guest<'a> = Caller<'a, Host>;
 
 /// Defines what `module` imports of WASI: the functions below, and errno `nosys` for the others.
 pub(crate) fn link(linker: &mut Linker<Host>, module: &Module) -> wasmtime::Result<()> {
-    link_absent(linker, module)?;
+    // A module may import a function twice, as Go's do.
     linker.allow_shadowing(true);
+    link_absent(linker, module)?;
     linker.func_wrap(WASI_MODULE, "clock_time_get", clock_time_get)?;
     linker.func_wrap(WASI_MODULE, "clock_res_get", |mut caller: Guest<'_>, _: i32, at: u32| {
         put(&mut caller, at, &1000u64.to_le_bytes())
