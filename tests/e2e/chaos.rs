@@ -65,12 +65,14 @@ fn back_to_work(scene: &Scene, watch: &Tool, host: &mut Lockgate) -> Result<Dura
     let start = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     host.restart()?;
     let at = until("a message after the restart", Deadline::after(120), || {
+        host.alive()?;
         let output = watch.output()?;
         let changes = output.lines().filter_map(|line| line.split_once(' '));
         let mut changes = changes.filter_map(|(time, depth)| {
             Some((time.parse::<f64>().ok()?, depth.parse::<u64>().ok()?))
         });
         Ok(changes.find(|(time, depth)| *time > start && *depth > before))
-    })?;
+    })
+    .with_context(|| format!("{before} were out before; {}", host.log()))?;
     Duration::try_from_secs_f64(at.0 - start).context("the clock went back")
 }

@@ -1,7 +1,7 @@
 //! The broker goes away under load and comes back: the daemon does too, and says the truth meanwhile.
 
 use anyhow::{Result, ensure};
-use lockgate_tests::{Deadline, Lockgate, Scene, long, until};
+use lockgate_tests::{Deadline, Scene, long, until};
 
 /// Deliveries in flight, the pipeline's prefetch: what a fault can double.
 const WINDOW: u64 = 200;
@@ -39,37 +39,20 @@ fn the_broker_stops_and_starts_under_load() -> Result<()> {
     Ok(())
 }
 
-/// A broker short of memory blocks publishers: the daemon waits, and loses and doubles nothing.
+/// A broker short of memory blocks publishers: the daemon says so, waits, loses and doubles nothing.
 #[test]
 fn a_blocked_broker_is_waited_for() -> Result<()> {
-    blocked("blocked", says_so)
-}
-
-#[test]
-#[ignore = "/readyz does not know of blocked connections yet"]
-fn a_blocked_broker_is_not_ready() -> Result<()> {
-    blocked("blocked-health", |host| {
-        says_so(host)?;
-        host.wait_unready()
-    })
-}
-
-fn says_so(host: &mut Lockgate) -> Result<()> {
-    until("a log line about the blocked broker", Deadline::after(60), || {
-        host.alive()?;
-        Ok(host.log().contains("broker blocks publishes").then_some(()))
-    })
-}
-
-/// Starts a daemon with work to do at a broker that blocks, until `meanwhile` has seen enough.
-fn blocked(name: &str, meanwhile: impl FnOnce(&mut Lockgate) -> Result<()>) -> Result<()> {
-    let scene = Scene::own(name)?;
+    let scene = Scene::own("blocked")?;
     let count = long(3_000, 30_000);
     let pipeline = scene.pass_through()?;
     scene.publish("load", count).pass().with("--kind=small").run()?;
     scene.rabbit()?.memory_alarm(true)?;
     let mut host = scene.start_only("host", &pipeline)?;
-    meanwhile(&mut host)?;
+    until("a log line about the blocked broker", Deadline::after(60), || {
+        host.alive()?;
+        Ok(host.log().contains("broker blocks publishes").then_some(()))
+    })?;
+    host.wait_unready()?;
     scene.rabbit()?.memory_alarm(false)?;
     host.wait_ready()?;
     let (out, dead) = (scene.named("out"), scene.named("dead"));

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use lockgate_engine::Configured;
 use lockgate_message::Outcome;
 use lockgate_pipeline::Stats;
+use lockgate_transport::SinkConnector;
 use serde_json::{Value, json};
 
 use crate::plugins::identity;
@@ -23,6 +24,7 @@ pub(crate) struct Entry {
     pub(crate) source: String,
     /// Stage names with their plugins.
     pub(crate) stages: Vec<(String, Arc<Configured>)>,
+    sinks: Vec<Arc<dyn SinkConnector>>,
     live: OnceLock<Live>,
     ended: Mutex<Option<String>>,
 }
@@ -46,12 +48,14 @@ impl Entry {
         description: &str,
         source: String,
         stages: Vec<(String, Arc<Configured>)>,
+        sinks: Vec<Arc<dyn SinkConnector>>,
     ) -> Self {
         Self {
             name: name.to_owned(),
             description: description.to_owned(),
             source,
             stages,
+            sinks,
             live: OnceLock::new(),
             ended: Mutex::default(),
         }
@@ -82,7 +86,10 @@ impl Entry {
         if !state.source_connected.load(Ordering::Acquire) {
             return Some("source not connected".to_owned());
         }
-        (!state.ready()).then(|| "target not connected".to_owned())
+        if !state.ready() {
+            return Some("target not connected".to_owned());
+        }
+        self.sinks.iter().find_map(|sink| sink.trouble())
     }
 
     /// For `/v1/pipelines`.

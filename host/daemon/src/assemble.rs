@@ -74,7 +74,8 @@ pub(crate) fn assemble(
     let stages =
         ready.iter().map(|(stage, configured)| (stage.name.clone(), configured.clone())).collect();
     let description = spec.description.as_deref().unwrap_or_default();
-    let entry = Entry::new(&spec.name, description, wired.source.describe(), stages);
+    let source = wired.source.describe();
+    let entry = Entry::new(&spec.name, description, source, stages, wired.sinks.clone());
     let routes: HashMap<_, _> = wired.routes;
     let parts = Parts {
         name: spec.name.clone(),

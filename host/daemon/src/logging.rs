@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging; a second call does nothing.
 pub(crate) fn start(spec: &LogSpec) {
     let filter = EnvFilter::try_from_env("LOCKGATE_LOG")
-        .unwrap_or_else(|_| EnvFilter::new(format!("{},lapin=error", spec.level)));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{},lapin=off,async_rs=off", spec.level)));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     let pretty = match spec.format {
         LogFormat::Auto => stderr().is_terminal(),

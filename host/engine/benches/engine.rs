@@ -11,7 +11,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use lockgate_engine::{Compiler, Engine, EngineConfig, Grants, Instance, Limits};
+use lockgate_engine::{Compiler, Engine, EngineConfig, Grants, Instance, Isolation, Limits};
 use lockgate_message::{Head, Input, Message, Value, Verdict};
 use serde_json::json;
 
@@ -41,14 +41,17 @@ fn main() {
 
     let projected = json!({ "headers": ["x-tenant"] });
     let whole = json!({ "origin": true, "properties": true, "headers": true, "body": true });
-    for (name, needs, batch) in [
-        ("core door, one header asked for, batches of 64", &projected, 64),
-        ("core door, everything asked for, batches of 64", &whole, 64),
-        ("core door, nothing asked for, batches of 64", &json!({}), 64),
-        ("core door, one header asked for, one by one", &projected, 1),
-        ("core door, everything asked for, one by one", &whole, 1),
+    let (instance, batch) = (Isolation::Instance, Isolation::Batch);
+    for (name, needs, size, isolation) in [
+        ("core door, one header asked for, batches of 64", &projected, 64, instance),
+        ("core door, everything asked for, batches of 64", &whole, 64, instance),
+        ("core door, nothing asked for, batches of 64", &json!({}), 64, instance),
+        ("core door, one header asked for, one by one", &projected, 1, instance),
+        ("core door, everything asked for, one by one", &whole, 1, instance),
+        ("core door, one header, a new sandbox each batch", &projected, 64, batch),
+        ("core door, one header, a new sandbox each message", &projected, 1, Isolation::Message),
     ] {
-        let mut instance = guest(needs, batch);
+        let mut instance = guest(needs, Limits { batch: size, isolation, ..Limits::default() });
         report(name, &inputs, &mut |batch, verdicts| instance.process(batch, verdicts));
         let faults = instance.configured().stats().faults;
         assert!(faults.is_empty(), "{faults:?}");
@@ -90,7 +93,7 @@ fn report(
 }
 
 /// A guest that passes messages whose header `x-tenant` is `acme`, and drops the others.
-fn guest(needs: &serde_json::Value, batch: usize) -> Instance {
+fn guest(needs: &serde_json::Value, limits: Limits) -> Instance {
     let describe = json!({ "name": "bench", "version": "1", "contract": "0.1" }).to_string();
     let init = json!({ "ok": { "needs": needs } }).to_string();
     let packed = |at: u64, text: &str| (at << 32) | text.len() as u64;
@@ -101,7 +104,6 @@ fn guest(needs: &serde_json::Value, batch: usize) -> Instance {
         .replace("{init_at}", &packed(4096, &init).to_string());
     let wasm = wat::parse_str(text).unwrap();
     let config = EngineConfig { cache_dir: None, compiler: Compiler::InProcess };
-    let limits = Limits { batch, ..Limits::default() };
     let plugin = Engine::new(config).unwrap().load(&wasm, Grants::default(), &limits).unwrap();
     plugin.configure("bench", &json!({})).unwrap().open().unwrap()
 }

@@ -10,13 +10,18 @@ use std::fmt;
 /// One thing a pipeline file can grant a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Capability {
+    /// Lines in the host's log.
     Log,
+    /// Metrics of its own.
     Metrics,
+    /// The time, beyond the receive time of a batch.
     Clock,
+    /// Random bytes of the system.
     Random,
 }
 
 impl Capability {
+    /// All there are.
     pub const ALL: [Self; 4] = [Self::Log, Self::Metrics, Self::Clock, Self::Random];
 
     /// Its name in pipeline files and descriptions.
@@ -46,18 +51,22 @@ impl fmt::Display for Capability {
 pub struct Grants(u8);
 
 impl Grants {
+    /// Nothing.
     pub const NONE: Self = Self(0);
 
+    /// One more.
     #[must_use]
     pub fn with(self, capability: Capability) -> Self {
         Self(self.0 | (1 << capability as u8))
     }
 
+    /// One less.
     #[must_use]
     pub fn without(self, capability: Capability) -> Self {
         Self(self.0 & !(1 << capability as u8))
     }
 
+    /// Whether it is granted.
     pub fn has(self, capability: Capability) -> bool {
         self.0 & (1 << capability as u8) != 0
     }

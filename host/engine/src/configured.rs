@@ -79,6 +79,7 @@ impl Configured {
         Ok(Instance::new(self.clone(), self.ready_sandbox()?))
     }
 
+    /// The plugin that was configured.
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
     }
@@ -103,6 +104,7 @@ impl Configured {
         self.breaker.is_open()
     }
 
+    /// What the stage did so far, over all lanes.
     pub fn stats(&self) -> StatsSnapshot {
         self.shared.stats.snapshot()
     }

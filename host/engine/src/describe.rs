@@ -18,19 +18,26 @@ const MAX_TEXT: usize = 1024;
 /// What a plugin says of itself.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Description {
+    /// As metrics and logs show it; 1 to 64 visible ASCII characters, as the version.
     pub name: String,
+    /// The plugin's own.
     pub version: String,
     /// `major.minor` of the contract it was built for.
     pub contract: String,
     /// Messages it takes at once.
     #[serde(default = "max_batch")]
     pub max_batch: u32,
+    /// What it asks for, by name.
     #[serde(default)]
     pub capabilities: Vec<String>,
+    /// Words that its drops and rejects may give, at most 64.
     #[serde(default)]
     pub reasons: Vec<String>,
+    /// JSON Schema of its settings; the host does not apply it, `init` decides.
     #[serde(default = "any_object")]
     pub settings_schema: Value,
+    /// Messages to try before it goes live: `exchange`, `routing_key`, `headers`, `body`, each
+    /// optional.
     #[serde(default)]
     pub samples: Vec<Value>,
 }
@@ -118,6 +125,7 @@ pub struct SettingError {
     /// Byte offset into the string that `pointer` names.
     #[serde(default)]
     pub offset: Option<usize>,
+    /// For people, cleaned.
     pub message: String,
 }
 

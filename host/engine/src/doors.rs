@@ -28,6 +28,7 @@ pub enum Door {
 }
 
 impl Door {
+    /// What people call it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Core => "core module",

@@ -16,15 +16,20 @@ use crate::cache::{Artifact, Cache};
 use crate::compile::{Compiler, Kind};
 use crate::error::LoadError;
 use crate::limits::WASM_STACK;
+use crate::precheck::vet;
 
 /// An epoch: the resolution of every time limit.
 const TICK: Duration = Duration::from_millis(1);
+/// The tick while no guest runs: what an idle process wakes up for, and what the first deadline
+/// after a rest can be late by.
+const IDLE_TICK: Duration = Duration::from_millis(10);
 
 /// The SHA-256 of a module's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
 impl Digest {
+    /// Hashes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -57,6 +62,7 @@ impl fmt::Debug for Digest {
 pub struct EngineConfig {
     /// Where compiled plugins are kept, for this user alone; `None` keeps them in memory only.
     pub cache_dir: Option<PathBuf>,
+    /// Where modules are compiled.
     pub compiler: Compiler,
 }
 
@@ -71,6 +77,7 @@ struct Inner {
     compiles: AtomicU64,
     /// Code that some plugin still uses; the lock also makes compilations one at a time.
     artifacts: Mutex<HashMap<Digest, Weak<Artifact>>>,
+    epochs: Arc<Epochs>,
     /// Dropped with the engine, which ends the ticker.
     _ticker: Sender<()>,
 }
@@ -83,11 +90,15 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Result<Self, LoadError> {
         let wasm = wasmtime_engine(true)?;
         let (stop, stopped) = channel();
+        let epochs = Arc::new(Epochs::default());
         let weak = wasm.weak();
         let cache = config.cache_dir.and_then(|dir| Cache::open(&dir, &wasm));
         std::thread::Builder::new()
             .name("epoch".into())
-            .spawn(move || tick(&weak, &stopped))
+            .spawn({
+                let epochs = epochs.clone();
+                move || tick(&weak, &epochs, &stopped)
+            })
             .map_err(|error| LoadError::Engine(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             wasm,
@@ -95,6 +106,7 @@ impl Engine {
             cache,
             compiles: AtomicU64::new(0),
             artifacts: Mutex::default(),
+            epochs,
             _ticker: stop,
         })))
     }
@@ -106,6 +118,10 @@ impl Engine {
 
     pub(crate) fn wasm(&self) -> &wasmtime::Engine {
         &self.0.wasm
+    }
+
+    pub(crate) fn epochs(&self) -> &Arc<Epochs> {
+        &self.0.epochs
     }
 
     /// The code of a module that passed the pre-check: in memory, from the cache, or compiled.
@@ -124,6 +140,7 @@ impl Engine {
         let artifact = match cached {
             Some(artifact) => artifact,
             None => {
+                vet(bytes)?;
                 compiles.fetch_add(1, Ordering::Relaxed);
                 let code = compiler.compile(wasm, kind, bytes)?;
                 let artifact = Artifact::load(wasm, kind, &code)
@@ -147,14 +164,41 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// Epochs gone by, and up to which one somebody has a deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Epochs {
+    now: AtomicU64,
+    until: AtomicU64,
+}
+
+impl Epochs {
+    /// A guest starts that may run for `time`; says for how many epochs.
+    pub(crate) fn start(&self, time: Duration) -> u64 {
+        // One more, for the current epoch is partly over.
+        let epochs = u64::try_from(time.as_millis()).unwrap_or(u64::from(u32::MAX)).max(1) + 1;
+        let until = self.now.load(Ordering::Relaxed) + epochs;
+        if self.until.load(Ordering::Relaxed) < until {
+            self.until.fetch_max(until, Ordering::Relaxed);
+        }
+        epochs
+    }
+}
+
 /// Advances the epoch until the engine is gone. A machine too busy to run this thread has
 /// longer milliseconds, which is fair: its guests are as starved.
-fn tick(engine: &wasmtime::EngineWeak, stopped: &Receiver<()>) {
-    while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+fn tick(engine: &wasmtime::EngineWeak, epochs: &Epochs, stopped: &Receiver<()>) {
+    loop {
+        let now = epochs.now.load(Ordering::Relaxed);
+        let idle = now > epochs.until.load(Ordering::Relaxed);
+        match stopped.recv_timeout(if idle { IDLE_TICK } else { TICK }) {
+            Err(RecvTimeoutError::Timeout) => {}
+            _ => return,
+        }
         match engine.upgrade() {
             Some(engine) => engine.increment_epoch(),
             None => return,
         }
+        epochs.now.store(now + 1, Ordering::Relaxed);
     }
 }
 
@@ -170,7 +214,7 @@ pub(crate) fn wasmtime_engine(parallel: bool) -> Result<wasmtime::Engine, LoadEr
         .native_unwind_info(false)
         .generate_address_map(false)
         .concurrency_support(false)
-        // The same proposals as `precheck::features`.
+        // The same proposals as `precheck::vet`.
         .wasm_bulk_memory(true)
         .wasm_simd(true)
         .wasm_relaxed_simd(false)

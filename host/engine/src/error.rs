@@ -20,6 +20,7 @@ pub enum LoadError {
              exceptions or 64-bit memory"
     )]
     Invalid(String),
+    /// None of the three doors, or one that lacks exports.
     #[error("the module offers no door of the plugin contract: {0}")]
     NoDoor(String),
     #[error("the plugin speaks contract {}.{}, this host speaks {}.{}; rebuild the plugin with \

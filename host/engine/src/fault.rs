@@ -3,6 +3,7 @@
 use std::fmt;
 
 use lockgate_message::{Fault, FaultKind};
+use thiserror::Error;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::host::Host;
@@ -10,6 +11,18 @@ use crate::text::{FAULT_TEXT, clean};
 
 /// Guest frames named in a text.
 const FRAMES: usize = 4;
+
+/// An export that is not what the contract says.
+#[derive(Debug, Error)]
+#[error("the export `{0}` is missing or has another type than the contract says")]
+pub(crate) struct WrongExport(pub(crate) &'static str);
+
+impl WrongExport {
+    /// Replaces wasmtime's words for it.
+    pub(crate) fn of(name: &'static str) -> impl FnOnce(wasmtime::Error) -> wasmtime::Error {
+        move |_| wasmtime::Error::new(Self(name))
+    }
+}
 
 /// A guest call that failed; its sandbox is not used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +46,7 @@ impl Crash {
         let kind = match trap {
             Some(Trap::Interrupt) => FaultKind::Deadline,
             Some(Trap::StackOverflow) => FaultKind::Stack,
+            _ if error.is::<WrongExport>() => FaultKind::MissingExport,
             _ if host.limiter.refused() => FaultKind::Memory,
             _ => FaultKind::Trap,
         };

@@ -4,7 +4,7 @@ use crate::describe::Description;
 use crate::doors::Door;
 use crate::engine::Digest;
 use crate::error::LoadError;
-use crate::precheck::scan;
+use crate::precheck::{scan, vet};
 
 /// What a module shows to tools.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,7 @@ pub struct Inspection {
 /// What keeps it from being a plugin, as [`Engine::load`](crate::Engine::load) would say it.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
     let scan = scan(bytes)?;
+    vet(bytes)?;
     let description = scan.describe.as_deref().map(Description::parse).transpose();
     Ok(Inspection {
         door: scan.door,

@@ -100,33 +100,36 @@ impl Instance {
     ///
     /// An error is the fault of the first message, which no call can take.
     fn measure(&mut self, inputs: &[Input<'_>], most: usize) -> Result<usize, Fault> {
-        let limits = &self.configured.plugin.limits;
+        let batch_bytes = self.configured.plugin.limits.batch_bytes;
         self.sizes.clear();
         let mut total = 0;
         for input in inputs.iter().take(most) {
-            let fit = match encode::measure(input, self.configured.needs()) {
-                Err(unfit) => Err(unfit.text().to_owned()),
-                Ok(size) if size > limits.message_bytes() => Err(format!(
-                    "packed it has {size} bytes, the plugin's memory allows {}",
-                    limits.message_bytes()
-                )),
-                Ok(size) => Ok(size),
-            };
-            match fit {
-                Ok(size) if total == 0 || total + size <= limits.batch_bytes => {
+            match self.fit(input) {
+                Ok(size) if total == 0 || total + size <= batch_bytes => {
                     total += size;
                     self.sizes.push(u32::try_from(size).unwrap_or(u32::MAX));
                 }
-                // The call is full, or the next message cannot be in it.
-                _ if total > 0 => break,
-                Ok(_) => break,
-                Err(text) => {
+                Err(text) if total == 0 => {
                     self.configured.shared.stats.fault(FaultKind::TooLarge);
                     return Err(Fault { kind: FaultKind::TooLarge, text });
                 }
+                // The call is full, or the next message can be in none.
+                _ => break,
             }
         }
         Ok(self.sizes.len())
+    }
+
+    /// Bytes of a message's frame, or why the guest cannot take it.
+    fn fit(&self, input: &Input<'_>) -> Result<usize, String> {
+        let most = self.configured.plugin.limits.message_bytes();
+        match encode::measure(input, self.configured.needs()) {
+            Err(unfit) => Err(unfit.text().to_owned()),
+            Ok(size) if size > most => {
+                Err(format!("packed it has {size} bytes, the plugin's memory allows {most}"))
+            }
+            Ok(size) => Ok(size),
+        }
     }
 
     /// Runs messages whose sizes are measured: together, and after a crash one by one.

@@ -50,12 +50,14 @@ pub struct Limits {
     pub emitted: usize,
     /// Lines of log a second, over all lanes; more are dropped and counted.
     pub log_lines: u32,
+    /// How long guest memory lives.
     pub isolation: Isolation,
     /// Guest calls after which a sandbox is made anew; `None` for never.
     pub recycle_calls: Option<u64>,
     /// Bytes of guest memory from which on, at the end of a batch, a sandbox is made anew if it
     /// has grown since it was made; `None` for three quarters of `memory`.
     pub recycle_memory: Option<usize>,
+    /// When repeated faults pause the stage.
     pub breaker: BreakerLimits,
 }
 
@@ -64,6 +66,7 @@ pub struct Limits {
 pub struct BreakerLimits {
     /// Faults within `window` that open it; 0 means never.
     pub faults: usize,
+    /// The time that `faults` are counted over.
     pub window: Duration,
     /// First pause; doubles with each failed probe.
     pub pause: Duration,

@@ -13,19 +13,23 @@ const MAX_NAMES: usize = 256;
 pub struct Needs {
     /// Exchange and routing key.
     pub origin: bool,
+    /// The ten short-string properties.
     pub properties: bool,
     pub headers: HeaderNeeds,
     pub body: BodyNeeds,
 }
 
+/// Which headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HeaderNeeds {
     #[default]
     None,
     All,
+    /// Those of these names, whether the message has them or not; none for an empty set.
     Named(BTreeSet<String>),
 }
 
+/// How much of the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BodyNeeds {
     #[default]

@@ -76,14 +76,17 @@ impl Engine {
 }
 
 impl Plugin {
+    /// What it says of itself.
     pub fn description(&self) -> &Description {
         &self.description
     }
 
+    /// The digest of its module.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
+    /// Which way it is called.
     pub fn door(&self) -> Door {
         self.door
     }

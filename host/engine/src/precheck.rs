@@ -1,12 +1,15 @@
 //! Pre-check: what can be known of a module without compiling or running it. Linear in its
 //! size, so it may run in the daemon itself; compiling may not.
 
+mod vet;
+
 use std::fmt;
 
 use wasmparser::{
-    ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind, FuncValidatorAllocations,
-    Parser, Payload, TypeRef, ValidPayload, Validator, WasmFeatures,
+    ComponentExternalKind, ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeRef,
 };
+
+pub(crate) use vet::vet;
 
 use crate::doors::Door;
 use crate::error::LoadError;
@@ -16,12 +19,6 @@ use crate::text::clean;
 pub const MAX_MODULE: usize = 64 << 20;
 /// Functions over all modules of a component. A componentised CPython has some 20,000.
 const MAX_FUNCTIONS: u64 = 200_000;
-/// Bytes of one function. The largest of CPython and QuickJS stay below 300 KiB.
-const MAX_BODY: u64 = 2 << 20;
-/// Locals of one function.
-const MAX_LOCALS: u64 = 20_000;
-/// Blocks in blocks; a `switch` of n cases is n deep.
-const MAX_NESTING: u64 = 5_000;
 /// Components in components.
 const MAX_COMPONENT_DEPTH: u64 = 16;
 /// Imports, exports.
@@ -67,25 +64,8 @@ impl fmt::Display for Import {
     }
 }
 
-/// The proposals a plugin may use; the sandbox is configured the same.
-pub(crate) fn features() -> WasmFeatures {
-    WasmFeatures::MUTABLE_GLOBAL
-        | WasmFeatures::SATURATING_FLOAT_TO_INT
-        | WasmFeatures::SIGN_EXTENSION
-        | WasmFeatures::REFERENCE_TYPES
-        | WasmFeatures::CALL_INDIRECT_OVERLONG
-        | WasmFeatures::MULTI_VALUE
-        | WasmFeatures::BULK_MEMORY
-        | WasmFeatures::BULK_MEMORY_OPT
-        | WasmFeatures::SIMD
-        | WasmFeatures::TAIL_CALL
-        | WasmFeatures::FLOATS
-        | WasmFeatures::EXTENDED_CONST
-        | WasmFeatures::COMPONENT_MODEL
-        | WasmFeatures::GC_TYPES
-}
-
-/// Looks through a module or component.
+/// Looks through a module or component, without its functions' bodies: quick enough for every
+/// start. What compiles must pass [`vet`] too.
 ///
 /// # Errors
 /// What disqualifies it.
@@ -94,20 +74,14 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Scan, LoadError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(LoadError::NotWasm(not_wasm(bytes)));
     }
+    // Of an invalid module, that it is invalid says more than what is not found in it.
+    look_through(bytes).or_else(|error| vet(bytes).and(Err(error)))
+}
+
+fn look_through(bytes: &[u8]) -> Result<Scan, LoadError> {
     let mut scanner = Scanner::default();
-    let mut validator = Validator::new_with_features(features());
-    let mut allocations = FuncValidatorAllocations::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        let payload = payload.map_err(invalid)?;
-        scanner.payload(&payload)?;
-        match validator.payload(&payload).map_err(invalid)? {
-            ValidPayload::Func(function, body) => {
-                let mut function = function.into_validator(allocations);
-                scanner.body(&mut function, &body)?;
-                allocations = function.into_allocations();
-            }
-            ValidPayload::Ok | ValidPayload::Parser(_) | ValidPayload::End(_) => {}
-        }
+        scanner.payload(&payload.map_err(invalid)?)?;
     }
     scanner.finish()
 }
@@ -210,29 +184,6 @@ impl Scanner {
         Ok(())
     }
 
-    /// Validates one function and bounds what makes compiling it dear.
-    fn body(
-        &mut self,
-        validator: &mut wasmparser::FuncValidator<wasmparser::ValidatorResources>,
-        body: &wasmparser::FunctionBody<'_>,
-    ) -> Result<(), LoadError> {
-        let range = body.range();
-        at_most("bytes in one function", range.end - range.start, MAX_BODY)?;
-        let mut reader = body.get_binary_reader();
-        validator.read_locals(&mut reader).map_err(invalid)?;
-        at_most("locals in one function", validator.len_locals().into(), MAX_LOCALS)?;
-        let mut deepest = 0;
-        while !reader.eof() {
-            reader
-                .visit_operator(&mut validator.visitor(reader.original_position()))
-                .map_err(invalid)?
-                .map_err(invalid)?;
-            deepest = deepest.max(validator.control_stack_height());
-        }
-        at_most("blocks in blocks", deepest.into(), MAX_NESTING)?;
-        reader.finish_expression(&validator.visitor(reader.original_position())).map_err(invalid)
-    }
-
     fn finish(self) -> Result<Scan, LoadError> {
         let has = |name: &str| self.exports.iter().any(|export| export == name);
         let door = if self.component {
@@ -288,4 +239,28 @@ fn not_wasm(bytes: &[u8]) -> String {
         _ => "it does not start with the bytes `\\0asm`",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn damaged_modules_never_panic(damage: Vec<(prop::sample::Index, u8)>) {
+            let text = r#"(module
+                (import "lockgate_v0" "log" (func (param i32 i32 i32)))
+                (memory (export "memory") 1) (table 3 funcref) (elem (i32.const 0) func $f)
+                (func $f (export "lockgate_abi") (result i32) (local i64)
+                    (block (br_if 0 (i32.const 1))) (i32.const 1)))"#;
+            let mut bytes = wat::parse_str(text).unwrap();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            let _ = (scan(&bytes), vet(&bytes));
+        }
+    }
 }

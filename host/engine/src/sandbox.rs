@@ -1,5 +1,6 @@
 //! Sandbox: one store with one live guest. After any crash it is dropped, never used again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{InstancePre, Store, component};
@@ -8,7 +9,7 @@ use crate::doors::Call;
 use crate::doors::core::CoreDoor;
 use crate::doors::packed::PackedDoor;
 use crate::doors::typed::TypedDoor;
-use crate::engine::Engine;
+use crate::engine::{Engine, Epochs};
 use crate::fault::Crash;
 use crate::host::Host;
 use crate::limits::Limits;
@@ -29,6 +30,7 @@ enum Live {
 pub(crate) struct Sandbox {
     store: Store<Host>,
     door: Live,
+    epochs: Arc<Epochs>,
     calls: u64,
     /// Memory after init, in bytes.
     start_memory: usize,
@@ -44,7 +46,7 @@ impl Sandbox {
     ) -> Result<Self, Crash> {
         let mut store = Store::new(engine.wasm(), host);
         store.limiter(|host| &mut host.limiter);
-        store.set_epoch_deadline(ticks(limits.init_time));
+        store.set_epoch_deadline(engine.epochs().start(limits.init_time));
         let door = match linked {
             Linked::Core(pre) => {
                 CoreDoor::open(pre, &mut store).map(|door| Live::Core(Box::new(door)))
@@ -53,7 +55,7 @@ impl Sandbox {
             Linked::Typed(pre) => TypedDoor::open(pre, &mut store).map(Live::Typed),
         }
         .map_err(|error| Crash::classify(&error, store.data()))?;
-        Ok(Self { store, door, calls: 0, start_memory: 0 })
+        Ok(Self { store, door, epochs: engine.epochs().clone(), calls: 0, start_memory: 0 })
     }
 
     /// The contract version that a core module states in code.
@@ -115,12 +117,7 @@ impl Sandbox {
     }
 
     fn start(&mut self, time: Duration) {
-        self.store.set_epoch_deadline(ticks(time));
+        self.store.set_epoch_deadline(self.epochs.start(time));
         self.store.data_mut().limiter.start_call();
     }
-}
-
-/// A deadline in epochs of a millisecond; one more, for the current one is partly over.
-fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::from(u32::MAX)).max(1) + 1
 }

@@ -45,6 +45,7 @@ pub struct StatsSnapshot {
     pub sandboxes: u64,
     /// Linear memory held now, over all lanes, in bytes.
     pub memory: usize,
+    /// Log lines written.
     pub log_lines: u64,
     /// Log lines dropped because there were too many a second.
     pub log_lines_dropped: u64,

@@ -187,6 +187,11 @@ impl SinkConnector for AmqpSink {
         let names: Vec<_> = self.exchanges.iter().map(|exchange| &*exchange.name).collect();
         format!("exchanges {} at {}", names.join(", "), self.manner.endpoint)
     }
+
+    fn trouble(&self) -> Option<String> {
+        let blocked = self.status.is_blocked();
+        blocked.then(|| format!("{} blocks publishes (memory or disk alarm)", self.manner.endpoint))
+    }
 }
 
 struct LiveSink {

@@ -184,8 +184,10 @@ impl Source for LiveSource {
         }
     }
 
-    async fn close(self: Box<Self>, deadline: Duration) {
+    async fn close(mut self: Box<Self>, deadline: Duration) {
         let goodbye = async {
+            // Or the broker sends again what is given back here.
+            self.cancel().await;
             self.settler.close().await;
             self.link.close(deadline).await;
         };

@@ -17,6 +17,11 @@ pub trait SinkConnector: Send + Sync {
 
     /// What it connects to, for people: no credentials.
     fn describe(&self) -> String;
+
+    /// Why puts make no progress now though connected, for people; `None` when nothing is wrong.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Where messages go, for one lane.

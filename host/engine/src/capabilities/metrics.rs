@@ -16,6 +16,7 @@ pub struct GuestMetric {
     pub value: GuestValue,
 }
 
+/// A guest metric's value; finite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum GuestValue {
     /// The sum of what was added.

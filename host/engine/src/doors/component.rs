@@ -7,7 +7,7 @@ use wasmtime::{Store, StoreContextMut};
 use crate::bindings;
 use crate::capabilities::Capability;
 use crate::capabilities::log::Level;
-use crate::fault::Crash;
+use crate::fault::{Crash, WrongExport};
 use crate::host::Host;
 use crate::limits::JSON_LIMIT;
 
@@ -42,8 +42,10 @@ pub(crate) struct Base {
 impl Base {
     pub(crate) fn new(instance: &Instance, store: &mut Store<Host>) -> wasmtime::Result<Self> {
         Ok(Self {
-            describe: instance.get_typed_func(&mut *store, "describe")?,
-            init: instance.get_typed_func(&mut *store, "init")?,
+            describe: instance
+                .get_typed_func(&mut *store, "describe")
+                .map_err(WrongExport::of("describe"))?,
+            init: instance.get_typed_func(&mut *store, "init").map_err(WrongExport::of("init"))?,
         })
     }
 

@@ -1,13 +1,16 @@
 //! The core module door: six exports, bytes in the guest's own memory.
 
 use lockgate_message::FaultKind;
-use wasmtime::{Caller, Extern, Instance, InstancePre, Linker, Memory, Store, TypedFunc};
+use wasmtime::{
+    Caller, Extern, Instance, InstancePre, Linker, Memory, Store, TypedFunc, WasmParams,
+    WasmResults,
+};
 
 use super::wasi::WASI_MODULE;
 use super::{Call, INITIALIZE};
 use crate::capabilities::Capability;
 use crate::capabilities::log::{LINE, Level};
-use crate::fault::Crash;
+use crate::fault::{Crash, WrongExport};
 use crate::host::Host;
 use crate::limits::JSON_LIMIT;
 
@@ -44,12 +47,14 @@ impl CoreDoor {
     pub(crate) fn open(pre: &InstancePre<Host>, store: &mut Store<Host>) -> wasmtime::Result<Self> {
         let instance = pre.instantiate(&mut *store)?;
         let door = Self {
-            memory: memory(&instance, store)?,
-            abi: instance.get_typed_func(&mut *store, "lockgate_abi")?,
-            buffer: instance.get_typed_func(&mut *store, "lockgate_buffer")?,
-            describe: instance.get_typed_func(&mut *store, "lockgate_describe")?,
-            init: instance.get_typed_func(&mut *store, "lockgate_init")?,
-            batch: instance.get_typed_func(&mut *store, "lockgate_batch")?,
+            memory: instance
+                .get_memory(&mut *store, "memory")
+                .ok_or_else(|| wasmtime::Error::new(WrongExport("memory")))?,
+            abi: export(&instance, store, "lockgate_abi")?,
+            buffer: export(&instance, store, "lockgate_buffer")?,
+            describe: export(&instance, store, "lockgate_describe")?,
+            init: export(&instance, store, "lockgate_init")?,
+            batch: export(&instance, store, "lockgate_batch")?,
         };
         if let Some(initialize) = instance.get_func(&mut *store, INITIALIZE) {
             initialize.typed::<(), ()>(&*store)?.call(&mut *store, ())?;
@@ -133,10 +138,12 @@ fn bytes(memory: &[u8], packed: u64, max: usize) -> Result<&[u8], Crash> {
         .ok_or_else(|| Crash::bad("returned bytes outside its memory"))
 }
 
-fn memory(instance: &Instance, store: &mut Store<Host>) -> wasmtime::Result<Memory> {
-    instance
-        .get_memory(&mut *store, "memory")
-        .ok_or_else(|| wasmtime::Error::msg("no export `memory`"))
+fn export<P: WasmParams, R: WasmResults>(
+    instance: &Instance,
+    store: &mut Store<Host>,
+    name: &'static str,
+) -> wasmtime::Result<TypedFunc<P, R>> {
+    instance.get_typed_func(&mut *store, name).map_err(WrongExport::of(name))
 }
 
 /// Defines the host's functions. Which of them a module may import is checked before.

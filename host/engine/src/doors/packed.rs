@@ -6,7 +6,7 @@ use wasmtime::component::{Func, InstancePre, WasmList};
 
 use super::Call;
 use super::component::Base;
-use crate::fault::Crash;
+use crate::fault::{Crash, WrongExport};
 use crate::host::Host;
 
 /// A live packed component.
@@ -23,8 +23,10 @@ impl PackedDoor {
         let base = Base::new(&instance, store)?;
         let handle_batch = instance
             .get_func(&mut *store, "handle-batch")
-            .ok_or_else(|| wasmtime::Error::msg("no export `handle-batch`"))?;
-        handle_batch.typed::<(&[u8],), (WasmList<u8>,)>(&*store)?;
+            .ok_or_else(|| wasmtime::Error::new(WrongExport("handle-batch")))?;
+        handle_batch
+            .typed::<(&[u8],), (WasmList<u8>,)>(&*store)
+            .map_err(WrongExport::of("handle-batch"))?;
         Ok(Self { base, handle_batch, frames: Vec::new() })
     }
 

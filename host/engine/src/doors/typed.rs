@@ -10,7 +10,7 @@ use wasmtime::component::{InstancePre, TypedFunc};
 use super::Call;
 use super::component::Base;
 use crate::bindings;
-use crate::fault::Crash;
+use crate::fault::{Crash, WrongExport};
 use crate::host::Host;
 use crate::limits::Limits;
 
@@ -27,7 +27,9 @@ impl TypedDoor {
         let instance = pre.instantiate(&mut *store)?;
         Ok(Self {
             base: Base::new(&instance, store)?,
-            handle: instance.get_typed_func(&mut *store, "handle")?,
+            handle: instance
+                .get_typed_func(&mut *store, "handle")
+                .map_err(WrongExport::of("handle"))?,
         })
     }
 

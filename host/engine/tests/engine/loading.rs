@@ -49,6 +49,12 @@ fn what_has_no_door() {
 }
 
 #[test]
+fn exports_of_another_type() {
+    let code = "(func $batch (param i32) (result i32) (i32.const 0))";
+    refused_guest(&Guest { code, ..Guest::default() }, "the export `lockgate_batch` is missing or");
+}
+
+#[test]
 fn what_the_sandbox_does_not_have() {
     refused_text("(module (memory i64 1))", "64-bit memory");
     refused_text("(module (memory 1 2 shared))", "no threads");

@@ -61,13 +61,20 @@ impl Endpoint {
         if let Some(password) = login.password {
             password.expose().clone_into(&mut uri.authority.userinfo.password);
         }
-        if login.heartbeat == 0 || login.heartbeat > HEARTBEAT_MAX {
+        let (path, heartbeat) = match uri.query.heartbeat {
+            Some(heartbeat) => ("url", heartbeat),
+            None => ("heartbeat", login.heartbeat),
+        };
+        if heartbeat == 0 || heartbeat > HEARTBEAT_MAX {
             errors.push(SettingsError::new(
-                "heartbeat",
-                format!("give 1 to {HEARTBEAT_MAX} seconds; without it a dead broker is not seen"),
+                path,
+                format!(
+                    "heartbeat: give 1 to {HEARTBEAT_MAX} seconds; without it a dead broker is \
+                     not seen"
+                ),
             ));
         }
-        uri.query.heartbeat = Some(uri.query.heartbeat.unwrap_or(login.heartbeat));
+        uri.query.heartbeat = Some(heartbeat);
         let frame_max = uri.query.frame_max.unwrap_or(FRAME_MAX).clamp(FRAME_MIN, FRAME_MAX);
         uri.query.frame_max = Some(frame_max);
         match login.auth_mechanism.map(str::parse::<SASLMechanism>) {

@@ -70,6 +70,7 @@ fn everything_wrong_with_a_source_is_told() {
         ("url = 'amqp://u:s3cret@h:99999'\nqueue = 'q'".into(), &["url"]),
         (format!("url = 'amqp://u:s3cret@h/{long}'\nqueue = '{long}'"), &["url", "queue"]),
         (format!("{base}prefetch = 0\nheartbeat = 0"), &["heartbeat", "prefetch"]),
+        ("url = 'amqp://h?heartbeat=0'\nqueue = 'q'".into(), &["url"]),
         (format!("{base}auth_mechanism = 'magic'"), &["auth_mechanism"]),
         (format!("{base}auth_mechanism = 'external'"), &["auth_mechanism"]),
         (format!("{base}tls = {{ ca_file = 'x' }}"), &["tls"]),

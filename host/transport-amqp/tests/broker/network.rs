@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
 use crate::proxy::{Proxy, file};
 use crate::support::{Bench, limited};
 use lockgate_message::{Head, Message, Settlement};
@@ -135,5 +138,22 @@ async fn traffic_is_a_sign_of_life() {
         bench.fill(&exchange, "k", 1).await;
         limited(source.next(1, &mut taken)).await.unwrap();
         taken.drain(..).for_each(|delivery| delivery.ack.settle(Settlement::Ack));
+    }
+}
+
+/// Needs no broker: a peer that accepts and says nothing.
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_given_up_and_hung_up_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("amqp://guest:guest@{}", listener.local_addr().unwrap());
+    let source = crate::support::connector(&format!("url = '{url}'\nqueue = 'q'"));
+    let sink = sink(&format!("url = '{url}'\nexchange = 'x'"));
+    for error in [source.connect().await.err(), sink.connect(0).await.err()] {
+        assert!(matches!(error, Some(ConnectError::Retry(_))), "{error:?}");
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut said = Vec::new();
+        // To its end: nobody holds the socket any more.
+        peer.read_to_end(&mut said).await.unwrap();
+        assert!(b"AMQP\0\0\x09\x01".starts_with(&said), "{said:?}");
     }
 }
