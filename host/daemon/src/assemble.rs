@@ -111,12 +111,9 @@ fn settings(spec: &PipelineSpec, prefetch: usize) -> Settings {
         order: match &delivery.order {
             lockgate_config::Order::None => Order::None,
             lockgate_config::Order::Strict => Order::Strict,
-            lockgate_config::Order::Key(key) => Order::Key(match key {
-                lockgate_config::KeySource::Header(name) => KeySource::Header(name.clone()),
-                lockgate_config::KeySource::RoutingKey => KeySource::RoutingKey,
-                lockgate_config::KeySource::Property(property) => KeySource::Property(*property),
-            }),
+            lockgate_config::Order::Key(source) => Order::Key(key(source)),
         },
+        id: delivery.id.as_ref().map(key),
         lanes: spec.lanes.unwrap_or(defaults.lanes),
         batch_max: spec.batch.max,
         in_flight: delivery.in_flight.map_or(prefetch, |limit| limit as usize),
@@ -125,6 +122,14 @@ fn settings(spec: &PipelineSpec, prefetch: usize) -> Settings {
         drain: delivery.drain_timeout,
         lane_stack: defaults.lane_stack.max(MIN_THREAD_STACK),
         ..defaults
+    }
+}
+
+fn key(source: &lockgate_config::KeySource) -> KeySource {
+    match source {
+        lockgate_config::KeySource::Header(name) => KeySource::Header(name.clone()),
+        lockgate_config::KeySource::RoutingKey => KeySource::RoutingKey,
+        lockgate_config::KeySource::Property(property) => KeySource::Property(*property),
     }
 }
 

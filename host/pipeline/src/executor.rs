@@ -1,5 +1,6 @@
 //! Executor: runs a batch of deliveries through the chain and leaves a job for each.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use lockgate_message::{
 use crate::chain::{OpenChain, OpenStage};
 use crate::job::{Cause, Copy, Fate, Job};
 use crate::route::{DEFAULT_ROUTE, Routes};
+use crate::settings::KeySource;
 use crate::stage::OnError;
 use crate::stats::VERDICTS;
 
@@ -23,6 +25,8 @@ const BREAKER_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct Executor {
     chain: OpenChain,
     routes: Arc<Routes>,
+    /// What gives a message an id where it came without one.
+    id: Option<KeySource>,
     verdicts: Vec<Verdict>,
 }
 
@@ -33,8 +37,8 @@ struct Live {
 }
 
 impl Executor {
-    pub(crate) fn new(chain: OpenChain, routes: Arc<Routes>) -> Self {
-        Self { chain, routes, verdicts: Vec::new() }
+    pub(crate) fn new(chain: OpenChain, routes: Arc<Routes>, id: Option<KeySource>) -> Self {
+        Self { chain, routes, id, verdicts: Vec::new() }
     }
 
     /// One job per delivery, in order.
@@ -43,7 +47,13 @@ impl Executor {
         let mut live = Vec::with_capacity(jobs.len());
         for (job, entry) in jobs.iter_mut().enumerate() {
             match &entry.delivery.quarantine {
-                None => live.push(Live { job, message: entry.delivery.message.clone() }),
+                None => {
+                    let mut message = entry.delivery.message.clone();
+                    if let Some(key) = &self.id {
+                        identify(&mut message, key);
+                    }
+                    live.push(Live { job, message });
+                }
                 Some(quarantine) => {
                     let text = "the message's head cannot be carried; kept raw";
                     entry.worsen(Fate::DeadLetter(Cause::after_chain(quarantine.reason, text)));
@@ -216,6 +226,16 @@ fn emit(
             None => next.push(Live { job: live.job, message }),
             Some(route) => leave(job, routes, &route, message, &stage.name, &stage.plugin),
         }
+    }
+}
+
+/// Gives a message without an id the one that `key` derives, so that a consumer can tell doubles.
+fn identify(message: &mut Message, key: &KeySource) {
+    if message.head().properties.message_id.is_some() {
+        return;
+    }
+    if let Some(id) = key.text(message).map(Cow::into_owned).filter(|id| id.len() <= 255) {
+        message.head_mut().properties.message_id = Some(id);
     }
 }
 

@@ -202,7 +202,8 @@ impl Lanes {
             .spawn(move || match chain.open(lane, &stage_stats) {
                 Ok(chain) => {
                     if opened.send(Ok(())).is_ok() {
-                        worker.run(Executor::new(chain, routes));
+                        let id = worker.settings.id.clone();
+                        worker.run(Executor::new(chain, routes, id));
                     }
                 }
                 Err(error) => drop(opened.send(Err(error))),

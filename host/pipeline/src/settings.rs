@@ -1,15 +1,18 @@
 //! What of a pipeline file the core needs, already validated.
 
+use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use lockgate_message::{Message, Property};
+use lockgate_message::{Message, Property, PropertyValue};
 use lockgate_transport::Backoff;
 
 /// Limits and policies of one pipeline. [`Settings::default`] gives the documented defaults.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub order: Order,
+    /// What gives a message a stable id where it came without one.
+    pub id: Option<KeySource>,
     /// Lanes (threads); [`Order::Strict`] always has one.
     pub lanes: usize,
     /// Most messages in one batch through the chain.
@@ -34,6 +37,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             order: Order::None,
+            id: None,
             lanes: std::thread::available_parallelism().map_or(1, usize::from),
             batch_max: 64,
             batch_bytes: 1 << 20,
@@ -67,25 +71,26 @@ pub enum KeySource {
 }
 
 impl KeySource {
+    /// The key as text; `None` when the message has none.
+    pub(crate) fn text<'m>(&self, message: &'m Message) -> Option<Cow<'m, str>> {
+        let head = message.head();
+        match self {
+            Self::RoutingKey => Some(head.routing_key.as_str().into()),
+            Self::Header(name) => {
+                let value = head.headers.get(name)?;
+                Some(value.as_text().map_or_else(|| format!("{value:?}").into(), Cow::Borrowed))
+            }
+            Self::Property(property) => match head.properties.get(*property)? {
+                PropertyValue::Text(text) => Some(text.into()),
+                PropertyValue::Number(number) => Some(number.to_string().into()),
+            },
+        }
+    }
+
     /// The lane of `message` among `lanes`.
     pub(crate) fn lane(&self, message: &Message, lanes: usize) -> usize {
         let mut hasher = std::collections::hash_map::DefaultHasher::new();
-        let head = message.head();
-        match self {
-            Self::RoutingKey => head.routing_key.hash(&mut hasher),
-            Self::Header(name) => {
-                if let Some(value) = head.headers.get(name) {
-                    match value.as_text() {
-                        Some(text) => text.hash(&mut hasher),
-                        None => format!("{value:?}").hash(&mut hasher),
-                    }
-                }
-            }
-            Self::Property(property) => match head.properties.text(*property) {
-                Some(text) => text.hash(&mut hasher),
-                None => format!("{:?}", head.properties.get(*property)).hash(&mut hasher),
-            },
-        }
+        self.text(message).hash(&mut hasher);
         (hasher.finish() % lanes.max(1) as u64) as usize
     }
 }

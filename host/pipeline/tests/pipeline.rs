@@ -444,3 +444,19 @@ async fn after_the_drain_deadline_the_rest_is_given_back() {
     bench.broker.until_depth("in", 300).await.unwrap();
     assert_eq!((snapshot.delivered, snapshot.requeued), (0, snapshot.received));
 }
+
+#[tokio::test]
+async fn a_message_without_an_id_gets_the_derived_one() {
+    let mut bench = Bench::new().stage(|_| Verdict::Pass);
+    bench.settings.id = Some(KeySource::Header("key".into()));
+    let mut head = Head::default();
+    head.headers.set("key", Value::text("k-1"));
+    bench.broker.publish("", "in", Message::new(head.clone(), "0")).unwrap();
+    head.properties.message_id = Some("own".into());
+    bench.broker.publish("", "in", Message::new(head, "1")).unwrap();
+    let out = bench.run().await.broker.drain("out").unwrap();
+    let mut ids: Vec<_> =
+        out.iter().filter_map(|m| m.head().properties.message_id.clone()).collect();
+    ids.sort();
+    assert_eq!(ids, ["k-1", "own"]);
+}
