@@ -17,7 +17,7 @@ fn five_faults_lose_nothing() -> Result<()> {
     let (count, rate) = (long(8_000, 40_000), long(600, 2_000));
     let mut host = scene.start("host", &scene.pass_through()?)?;
     let out = scene.named("out");
-    let watch = Tool::spawn(scene.dir(), "topology", &[scene.url(), "watch", &out])?;
+    let mut watch = Tool::spawn(scene.dir(), "topology", &[scene.url(), "watch", &out])?;
     let mut publisher = scene
         .publish("load", count)
         .pass()
@@ -30,7 +30,7 @@ fn five_faults_lose_nothing() -> Result<()> {
     for share in [15, 30] {
         publisher.reach(count * share / 100, Deadline::after(120))?;
         host.kill9()?;
-        back.push(back_to_work(&scene, &watch, &mut host)?);
+        back.extend(back_to_work(&scene, &mut watch, &mut publisher, &mut host)?);
     }
     publisher.reach(count / 2, Deadline::after(120))?;
     scene.rabbit()?.stop_app()?;
@@ -39,7 +39,7 @@ fn five_faults_lose_nothing() -> Result<()> {
     scene.rabbit()?.close_all_connections()?;
     publisher.reach(count * 85 / 100, Deadline::after(120))?;
     host.drain()?;
-    back.push(back_to_work(&scene, &watch, &mut host)?);
+    back.extend(back_to_work(&scene, &mut watch, &mut publisher, &mut host)?);
     publisher.finish(Deadline::after(300))?;
     drop(watch);
     let dead = scene.named("dead");
@@ -58,14 +58,30 @@ fn five_faults_lose_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Starts the daemon again; the time until the first message of the new one comes out.
-fn back_to_work(scene: &Scene, watch: &Tool, host: &mut Lockgate) -> Result<Duration> {
+/// Starts the daemon again; the time until the first message of the new one comes out. None when
+/// the publisher, which goes on meanwhile, has nothing left for it to do.
+fn back_to_work(
+    scene: &Scene,
+    watch: &mut Tool,
+    publisher: &mut Tool,
+    host: &mut Lockgate,
+) -> Result<Option<Duration>> {
+    let work = until("work for the new daemon", Deadline::after(60), || {
+        let over = publisher.ended()?;
+        let waiting = scene.topology().depth(&scene.named("in"))? > 0;
+        Ok((waiting || over).then_some(waiting))
+    })?;
     // What the old one had on its way to the broker is counted before the new one starts.
     let before = scene.topology().depth(&scene.named("out"))?;
     let start = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     host.restart()?;
+    if !work {
+        host.wait_ready()?;
+        return Ok(None);
+    }
     let at = until("a message after the restart", Deadline::after(120), || {
         host.alive()?;
+        watch.alive()?;
         let output = watch.output()?;
         let changes = output.lines().filter_map(|line| line.split_once(' '));
         let mut changes = changes.filter_map(|(time, depth)| {
@@ -74,5 +90,5 @@ fn back_to_work(scene: &Scene, watch: &Tool, host: &mut Lockgate) -> Result<Dura
         Ok(changes.find(|(time, depth)| *time > start && *depth > before))
     })
     .with_context(|| format!("{before} were out before; {}", host.log()))?;
-    Duration::try_from_secs_f64(at.0 - start).context("the clock went back")
+    Ok(Some(Duration::try_from_secs_f64(at.0 - start).context("the clock went back")?))
 }

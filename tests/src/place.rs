@@ -62,7 +62,8 @@ pub fn long(short: u64, full: u64) -> u64 {
 
 /// Shows a figure that a test measured, whether or not the test runner hides what tests print.
 pub fn report(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    // The runner prints a dot a test without ending the line.
+    let _ = writeln!(std::io::stderr(), "\n{line}");
 }
 
 /// A fresh folder for one test, kept when `LOCKGATE_KEEP` is set, to look at afterwards.

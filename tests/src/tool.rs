@@ -76,6 +76,25 @@ impl Tool {
         Ok(std::fs::read_to_string(&self.output)?)
     }
 
+    /// Fails when it has ended.
+    ///
+    /// # Errors
+    /// As said; with its stderr.
+    pub fn alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended ({status}): {}", self.name, self.errors()),
+        }
+    }
+
+    /// Whether it has ended, well or not.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits for it to print at least the number `count` on a line of its own.
     ///
     /// # Errors
@@ -86,9 +105,7 @@ impl Tool {
             if done.is_some_and(|done| done >= count) {
                 return Ok(Some(()));
             }
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended before ({status}): {}", self.name, self.errors());
-            }
+            self.alive()?;
             Ok(None)
         })
     }

@@ -18,6 +18,7 @@ def connect(url):
     parameters = pika.URLParameters(url)
     parameters.connection_attempts = 1
     parameters.socket_timeout = 10
+    parameters.heartbeat = 10  # a request that a stopping broker forgets must not wait for ever
     parameters.blocked_connection_timeout = 60
     return pika.BlockingConnection(parameters)
 

@@ -78,7 +78,7 @@ def open_channel(options):
 def main():
     options = arguments()
     connection, channel = open_channel(options)
-    begin = time.monotonic()
+    due = time.monotonic()
     sent = 0
     with open(options.out, "w", encoding="utf-8") as out:
         while sent < options.count:
@@ -100,9 +100,9 @@ def main():
             sent = numbers.stop
             print(sent, flush=True)
             if options.rate:
-                ahead = sent / options.rate - (time.monotonic() - begin)
-                if ahead > 0:
-                    time.sleep(ahead)
+                # What an outage has cost is not made up for: the rate is a limit.
+                due = max(due + len(numbers) / options.rate, time.monotonic())
+                time.sleep(max(0, due - time.monotonic()))
     connection.close()
 
 
