@@ -114,7 +114,7 @@ impl Configured {
         let Plugin { engine, linked, limits, .. } = &*self.plugin;
         let number = self.sandboxes.fetch_add(1, Ordering::Relaxed);
         Stats::count(&self.shared.stats.sandboxes, 1);
-        let host = Host::new(self.shared.clone(), limits, number);
+        let host = Host::new(engine, self.shared.clone(), limits, number);
         let mut sandbox = Sandbox::open(engine, linked, host, limits)?;
         let result = sandbox.init(&self.settings, limits)?;
         Ok((sandbox, result))

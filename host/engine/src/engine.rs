@@ -5,24 +5,18 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Config, OptLevel};
 
 use crate::cache::{Artifact, Cache};
 use crate::compile::{Compiler, Kind};
+use crate::deadline::{Epochs, tick};
 use crate::error::LoadError;
 use crate::limits::WASM_STACK;
 use crate::precheck::vet;
-
-/// An epoch: the resolution of every time limit.
-const TICK: Duration = Duration::from_millis(1);
-/// The tick while no guest runs: what an idle process wakes up for, and what the first deadline
-/// after a rest can be late by.
-const IDLE_TICK: Duration = Duration::from_millis(10);
 
 /// The SHA-256 of a module's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -161,44 +155,6 @@ impl Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine").field("compiler", &self.0.compiler).finish_non_exhaustive()
-    }
-}
-
-/// Epochs gone by, and up to which one somebody has a deadline.
-#[derive(Debug, Default)]
-pub(crate) struct Epochs {
-    now: AtomicU64,
-    until: AtomicU64,
-}
-
-impl Epochs {
-    /// A guest starts that may run for `time`; says for how many epochs.
-    pub(crate) fn start(&self, time: Duration) -> u64 {
-        // One more, for the current epoch is partly over.
-        let epochs = u64::try_from(time.as_millis()).unwrap_or(u64::from(u32::MAX)).max(1) + 1;
-        let until = self.now.load(Ordering::Relaxed) + epochs;
-        if self.until.load(Ordering::Relaxed) < until {
-            self.until.fetch_max(until, Ordering::Relaxed);
-        }
-        epochs
-    }
-}
-
-/// Advances the epoch until the engine is gone. A machine too busy to run this thread has
-/// longer milliseconds, which is fair: its guests are as starved.
-fn tick(engine: &wasmtime::EngineWeak, epochs: &Epochs, stopped: &Receiver<()>) {
-    loop {
-        let now = epochs.now.load(Ordering::Relaxed);
-        let idle = now > epochs.until.load(Ordering::Relaxed);
-        match stopped.recv_timeout(if idle { IDLE_TICK } else { TICK }) {
-            Err(RecvTimeoutError::Timeout) => {}
-            _ => return,
-        }
-        match engine.upgrade() {
-            Some(engine) => engine.increment_epoch(),
-            None => return,
-        }
-        epochs.now.store(now + 1, Ordering::Relaxed);
     }
 }
 

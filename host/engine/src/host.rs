@@ -6,6 +6,8 @@ use crate::capabilities::clock::Clock;
 use crate::capabilities::log::{Level, Lines, Log};
 use crate::capabilities::random::Random;
 use crate::capabilities::{Capability, Grants};
+use crate::deadline::Deadline;
+use crate::engine::Engine;
 use crate::limiter::Limiter;
 use crate::limits::Limits;
 use crate::stats::Stats;
@@ -30,6 +32,7 @@ impl Shared {
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) limiter: Limiter,
+    pub(crate) deadline: Deadline,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) shared: Arc<Shared>,
@@ -39,9 +42,15 @@ pub(crate) struct Host {
 
 impl Host {
     /// The state of sandbox number `instance` of a stage.
-    pub(crate) fn new(shared: Arc<Shared>, limits: &Limits, instance: u64) -> Self {
+    pub(crate) fn new(
+        engine: &Engine,
+        shared: Arc<Shared>,
+        limits: &Limits,
+        instance: u64,
+    ) -> Self {
         Self {
             limiter: Limiter::new(limits),
+            deadline: Deadline::new(engine.epochs().clone()),
             clock: Clock::new(shared.grants.has(Capability::Clock)),
             random: Random::new(
                 shared.grants.has(Capability::Random),

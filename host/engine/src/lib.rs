@@ -18,6 +18,7 @@ mod samples;
 // On the message path
 mod bindings;
 mod breaker;
+mod deadline;
 mod doors;
 mod frame;
 mod instance;
@@ -46,7 +47,7 @@ pub use error::{ConfigureError, LoadError};
 pub use inspect::{Inspection, inspect};
 pub use instance::Instance;
 pub use limits::{BreakerLimits, Isolation, Limits, MIN_THREAD_STACK};
-pub use needs::{BodyNeeds, HeaderNeeds, Needs};
+pub use needs::{BodyNeeds, HeaderNeeds, Names, Needs};
 pub use plugin::Plugin;
 pub use precheck::MAX_MODULE;
 pub use stats::StatsSnapshot;

@@ -1,7 +1,5 @@
 //! Needs: the parts of a message that a plugin asked for. Nothing else is packed for it.
 
-use std::collections::BTreeSet;
-
 use lockgate_message::Table;
 use serde_json::Value;
 
@@ -26,7 +24,7 @@ pub enum HeaderNeeds {
     None,
     All,
     /// Those of these names, whether the message has them or not; none for an empty set.
-    Named(BTreeSet<String>),
+    Named(Names),
 }
 
 /// How much of the body.
@@ -39,6 +37,30 @@ pub enum BodyNeeds {
     Prefix(u32),
 }
 
+/// A set of header names, quick to ask for the few that plugins name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(Vec<String>);
+
+impl Names {
+    fn has(&self, name: &str) -> bool {
+        // Up to here comparing each is quicker, for most differ in length.
+        const FEW: usize = 8;
+        match self.0.as_slice() {
+            few if few.len() <= FEW => few.iter().any(|one| one == name),
+            many => many.binary_search_by(|one| one.as_str().cmp(name)).is_ok(),
+        }
+    }
+}
+
+impl FromIterator<String> for Names {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        let mut names: Vec<String> = names.into_iter().collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(names)
+    }
+}
+
 impl HeaderNeeds {
     /// The headers asked for, in the message's order.
     pub(crate) fn of<'a>(
@@ -48,7 +70,7 @@ impl HeaderNeeds {
         headers.iter().filter(move |(name, _)| match self {
             Self::None => false,
             Self::All => true,
-            Self::Named(names) => names.contains(name),
+            Self::Named(names) => names.has(name),
         })
     }
 }
@@ -101,8 +123,7 @@ fn names_of(names: &[Value]) -> Result<HeaderNeeds, String> {
     if names.len() > MAX_NAMES {
         return Err(format!("`needs.headers` names more than {MAX_NAMES} headers"));
     }
-    let names: Option<BTreeSet<String>> =
-        names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+    let names: Option<Names> = names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
     match names {
         None => Err("`needs.headers` holds something other than names".into()),
         Some(names) => Ok(HeaderNeeds::Named(names)),
@@ -127,12 +148,12 @@ mod tests {
             json!({"origin": true, "properties": true, "headers": true, "body": true}),
             Ok(Needs::ALL),
         );
-        let named = HeaderNeeds::Named(["a".to_owned()].into());
+        let named = HeaderNeeds::Named(["a".to_owned()].into_iter().collect());
         check(
             json!({"headers": ["a"], "body": 16}),
             Ok(Needs { headers: named, body: BodyNeeds::Prefix(16), ..Needs::default() }),
         );
-        let nothing = HeaderNeeds::Named(BTreeSet::new());
+        let nothing = HeaderNeeds::Named(Names::default());
         check(
             json!({"headers": [], "body": 0}),
             Ok(Needs { headers: nothing, body: BodyNeeds::Prefix(0), ..Needs::default() }),
@@ -142,5 +163,14 @@ mod tests {
         check(json!({"trailers": true}), Err("`needs.trailers` is unknown"));
         check(json!([]), Err("`needs` is not an object"));
         check(json!({"headers": [1]}), Err("`needs.headers` holds something other than names"));
+    }
+
+    #[test]
+    fn names_are_found_be_they_few_or_many() {
+        for count in [0, 1, 8, 9, 100] {
+            let names: Names = (0..count).rev().map(|n| format!("h{n}")).collect();
+            assert!((0..count).all(|n| names.has(&format!("h{n}"))), "{count}");
+            assert!(!names.has("h") && !names.has("other"), "{count}");
+        }
     }
 }

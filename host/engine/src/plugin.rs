@@ -180,7 +180,7 @@ fn describe(
 ) -> Result<Description, LoadError> {
     let start = |crash: Crash| LoadError::Start(crash.into());
     let shared = Arc::new(Shared::new("describe", grants, limits, digest.seed()));
-    let host = Host::new(shared, limits, 0);
+    let host = Host::new(engine, shared, limits, 0);
     let mut sandbox = Sandbox::open(engine, linked, host, limits).map_err(start)?;
     if let Some(contract) = sandbox.abi(limits).map_err(start)?.filter(|abi| !speaks(*abi)) {
         return Err(LoadError::contract(contract));

@@ -1,15 +1,14 @@
 //! Sandbox: one store with one live guest. After any crash it is dropped, never used again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{InstancePre, Store, component};
+use wasmtime::{InstancePre, Store, UpdateDeadline, component};
 
 use crate::doors::Call;
 use crate::doors::core::CoreDoor;
 use crate::doors::packed::PackedDoor;
 use crate::doors::typed::TypedDoor;
-use crate::engine::{Engine, Epochs};
+use crate::engine::Engine;
 use crate::fault::Crash;
 use crate::host::Host;
 use crate::limits::Limits;
@@ -30,7 +29,6 @@ enum Live {
 pub(crate) struct Sandbox {
     store: Store<Host>,
     door: Live,
-    epochs: Arc<Epochs>,
     calls: u64,
     /// Memory after init, in bytes.
     start_memory: usize,
@@ -46,7 +44,12 @@ impl Sandbox {
     ) -> Result<Self, Crash> {
         let mut store = Store::new(engine.wasm(), host);
         store.limiter(|host| &mut host.limiter);
-        store.set_epoch_deadline(engine.epochs().start(limits.init_time));
+        store.epoch_deadline_callback(|mut store| match store.data_mut().deadline.over() {
+            Some(epochs) => Ok(UpdateDeadline::Continue(epochs)),
+            None => Ok(UpdateDeadline::Interrupt),
+        });
+        let epochs = store.data_mut().deadline.start(limits.init_time);
+        store.set_epoch_deadline(epochs);
         let door = match linked {
             Linked::Core(pre) => {
                 CoreDoor::open(pre, &mut store).map(|door| Live::Core(Box::new(door)))
@@ -55,7 +58,7 @@ impl Sandbox {
             Linked::Typed(pre) => TypedDoor::open(pre, &mut store).map(Live::Typed),
         }
         .map_err(|error| Crash::classify(&error, store.data()))?;
-        Ok(Self { store, door, epochs: engine.epochs().clone(), calls: 0, start_memory: 0 })
+        Ok(Self { store, door, calls: 0, start_memory: 0 })
     }
 
     /// The contract version that a core module states in code.
@@ -117,7 +120,9 @@ impl Sandbox {
     }
 
     fn start(&mut self, time: Duration) {
-        self.store.set_epoch_deadline(self.epochs.start(time));
-        self.store.data_mut().limiter.start_call();
+        let host = self.store.data_mut();
+        host.limiter.start_call();
+        let epochs = host.deadline.start(time);
+        self.store.set_epoch_deadline(epochs);
     }
 }

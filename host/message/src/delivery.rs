@@ -42,13 +42,6 @@ pub struct Quarantine {
 impl Delivery {
     /// A first attempt, received now.
     pub fn new(message: Message, redelivered: bool, ack: AckHandle) -> Self {
-        Self {
-            message,
-            redelivered,
-            attempt: 1,
-            received: Instant::now(),
-            quarantine: None,
-            ack,
-        }
+        Self { message, redelivered, attempt: 1, received: Instant::now(), quarantine: None, ack }
     }
 }

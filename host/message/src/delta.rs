@@ -68,9 +68,7 @@ impl Property {
 
     /// The property of this number.
     pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|property| *property as u8 == number)
+        Self::ALL.into_iter().find(|property| *property as u8 == number)
     }
 
     /// Its name as in the AMQP specification, with underscores.
@@ -105,9 +103,7 @@ impl crate::Properties {
             Property::DeliveryMode => self.delivery_mode.map(|n| PropertyValue::Number(n.into())),
             Property::Priority => self.priority.map(|n| PropertyValue::Number(n.into())),
             Property::Timestamp => self.timestamp.map(PropertyValue::Number),
-            _ => self
-                .text(property)
-                .map(|text| PropertyValue::Text(text.to_owned())),
+            _ => self.text(property).map(|text| PropertyValue::Text(text.to_owned())),
         }
     }
 
@@ -216,10 +212,7 @@ mod tests {
 
     #[test]
     fn a_value_of_the_wrong_kind_changes_nothing() {
-        let mut properties = crate::Properties {
-            priority: Some(3),
-            ..Default::default()
-        };
+        let mut properties = crate::Properties { priority: Some(3), ..Default::default() };
         assert!(!properties.put(Property::Priority, Some(PropertyValue::Number(256))));
         assert!(!properties.put(Property::Priority, Some(PropertyValue::Text("9".into()))));
         assert!(!properties.put(Property::AppId, Some(PropertyValue::Number(1))));

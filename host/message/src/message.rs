@@ -49,10 +49,7 @@ pub struct Properties {
 
 impl Message {
     pub fn new(head: Head, body: impl Into<Bytes>) -> Self {
-        Self {
-            head: Arc::new(head),
-            body: body.into(),
-        }
+        Self { head: Arc::new(head), body: body.into() }
     }
 
     pub fn head(&self) -> &Head {

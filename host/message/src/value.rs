@@ -100,10 +100,7 @@ impl Table {
     }
 
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// Replaces every value of `name` by one, in the first one's place, else at the end.
@@ -141,21 +138,12 @@ impl Table {
 
     /// Bytes this table takes in an AMQP frame, its length field included.
     pub fn wire_size(&self) -> usize {
-        4 + self
-            .0
-            .iter()
-            .map(|(key, value)| 1 + key.len() + value.wire_size())
-            .sum::<usize>()
+        4 + self.0.iter().map(|(key, value)| 1 + key.len() + value.wire_size()).sum::<usize>()
     }
 
     /// Levels of nesting, this table included.
     pub fn depth(&self) -> usize {
-        1 + self
-            .0
-            .iter()
-            .map(|(_, value)| value.depth())
-            .max()
-            .unwrap_or(0)
+        1 + self.0.iter().map(|(_, value)| value.depth()).max().unwrap_or(0)
     }
 }
 
@@ -185,19 +173,14 @@ mod tests {
         table.push("a".into(), Value::I32(3));
         table.set("a", Value::Void);
         let entries: Vec<_> = table.iter().cloned().collect();
-        assert_eq!(
-            entries,
-            [("a".into(), Value::Void), ("b".into(), Value::I32(2))]
-        );
+        assert_eq!(entries, [("a".into(), Value::Void), ("b".into(), Value::I32(2))]);
     }
 
     #[test]
     fn sizes_count_tags_lengths_and_nesting() {
         let inner: Table = [("k".to_owned(), Value::text("xy"))].into_iter().collect();
         assert_eq!(inner.wire_size(), 4 + 2 + 1 + 4 + 2);
-        let outer: Table = [("t".to_owned(), Value::Table(inner))]
-            .into_iter()
-            .collect();
+        let outer: Table = [("t".to_owned(), Value::Table(inner))].into_iter().collect();
         assert_eq!(outer.wire_size(), 4 + 2 + 1 + 13);
         assert_eq!(outer.depth(), 2);
         assert_eq!(Value::Array(vec![Value::Void]).depth(), 1);

@@ -23,15 +23,9 @@ pub enum Verdict {
     /// Done on purpose.
     Drop { reason: Option<Reason> },
     /// To the dead-letter target.
-    Reject {
-        reason: Option<Reason>,
-        text: String,
-    },
+    Reject { reason: Option<Reason>, text: String },
     /// Again, at the earliest after this time; attempts are counted.
-    Retry {
-        after: Option<Duration>,
-        text: String,
-    },
+    Retry { after: Option<Duration>, text: String },
     /// The plugin could not do its work on this message.
     Fail { failure: Failure, text: String },
     /// The call itself failed.
@@ -138,13 +132,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    pub const ALL: [Self; 5] = [
-        Self::Delivered,
-        Self::Filtered,
-        Self::DeadLettered,
-        Self::Deferred,
-        Self::Requeued,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Delivered, Self::Filtered, Self::DeadLettered, Self::Deferred, Self::Requeued];
 
     /// A stable snake_case word for labels.
     pub fn name(self) -> &'static str {

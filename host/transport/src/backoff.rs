@@ -15,10 +15,7 @@ pub struct Backoff {
 impl Default for Backoff {
     /// 50 ms to 2 s: a broker that restarts is found again within two seconds.
     fn default() -> Self {
-        Self {
-            min: Duration::from_millis(50),
-            max: Duration::from_secs(2),
-        }
+        Self { min: Duration::from_millis(50), max: Duration::from_secs(2) }
     }
 }
 
@@ -29,9 +26,7 @@ impl Backoff {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1).min(31));
         let whole = self.min.saturating_mul(doubled).min(self.max);
         let half = whole / 2;
-        let span = u64::try_from(half.as_micros())
-            .unwrap_or(u64::MAX)
-            .saturating_add(1);
+        let span = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
         half + Duration::from_micros(random % span)
     }
 }
@@ -39,9 +34,7 @@ impl Backoff {
 /// A number that differs between calls and processes; for jitter, not for secrets.
 pub(crate) fn random() -> u64 {
     use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new()
-        .build_hasher()
-        .finish()
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]
@@ -50,17 +43,10 @@ mod tests {
 
     #[test]
     fn delays_double_between_the_bounds() {
-        let backoff = Backoff {
-            min: Duration::from_millis(10),
-            max: Duration::from_millis(50),
-        };
-        for (failures, low, high) in [
-            (1, 5, 10),
-            (2, 10, 20),
-            (3, 20, 40),
-            (4, 25, 50),
-            (90, 25, 50),
-        ] {
+        let backoff = Backoff { min: Duration::from_millis(10), max: Duration::from_millis(50) };
+        for (failures, low, high) in
+            [(1, 5, 10), (2, 10, 20), (3, 20, 40), (4, 25, 50), (90, 25, 50)]
+        {
             for random in [0, 1, 12_345, u64::MAX] {
                 let delay = backoff.delay(failures, random);
                 assert!(delay >= Duration::from_millis(low), "{failures} {delay:?}");

@@ -47,10 +47,7 @@ mod tests {
 
     use super::*;
 
-    const QUICK: Backoff = Backoff {
-        min: Duration::from_micros(1),
-        max: Duration::from_micros(2),
-    };
+    const QUICK: Backoff = Backoff { min: Duration::from_micros(1), max: Duration::from_micros(2) };
 
     #[tokio::test]
     async fn tries_until_it_heals() {

@@ -110,18 +110,18 @@ fn frame(
         | (u8::from(properties.timestamp.is_some()) << 2)
         | (u8::from(properties.delivery_mode.is_some()) << 3)
         | if needs.body != BodyNeeds::None && body.len() < whole { FLAG_CUT } else { 0 };
-    out.u32(size)?;
-    out.u32(index)?;
-    out.u32(needs.mask())?;
-    out.bytes(&[
-        flags,
-        properties.delivery_mode.unwrap_or(0),
-        properties.priority.unwrap_or(0),
-        0,
-    ])?;
-    out.bytes(&properties.timestamp.unwrap_or(0).to_le_bytes())?;
-    out.u32(input.attempt)?;
-    out.u32(u32::try_from(whole).unwrap_or(u32::MAX))?;
+    let mode = properties.delivery_mode.unwrap_or(0);
+    let priority = properties.priority.unwrap_or(0);
+    let whole = u32::try_from(whole).unwrap_or(u32::MAX);
+    let pair = |low: u32, high: u32| u64::from(low) | (u64::from(high) << 32);
+    // Written at once: with nothing asked for, this is all there is of a frame.
+    let fixed = [
+        pair(size, index),
+        pair(needs.mask(), u32::from_le_bytes([flags, mode, priority, 0])),
+        properties.timestamp.unwrap_or(0),
+        pair(input.attempt, whole),
+    ];
+    out.bytes(fixed.map(u64::to_le_bytes).as_flattened())?;
 
     if needs.origin {
         let start = out.open(PART_ORIGIN)?;

@@ -1,5 +1,7 @@
 //! The core module door: what reaches a guest, and what comes back.
 
+use std::time::Duration;
+
 use lockgate_engine::{Isolation, Limits, Needs};
 use lockgate_message::{Head, Message, Value, Verdict};
 use serde_json::json;
@@ -31,7 +33,8 @@ fn batches_larger_than_a_call_are_cut() {
 
 #[test]
 fn large_messages_go_alone_and_too_large_ones_nowhere() {
-    let limits = Limits::default();
+    // Time enough that the cost of the first message does not make the next batch smaller.
+    let limits = Limits { batch_time: Duration::from_secs(600), ..Limits::default() };
     let mut instance = Guest::default().open(&limits);
     let large = [vec![b'd'; 3 << 20], vec![b'p'; 17 << 20], b"p".to_vec(), b"d".to_vec()];
     let verdicts = run(&mut instance, &large);

@@ -59,7 +59,7 @@ impl Bench {
         format!("test.{}.{count}.{what}", std::process::id())
     }
 
-    /// A direct exchange and a queue bound to it by `key`; gone with this connection.
+    /// A direct exchange and a queue bound to it by `key`.
     pub(crate) async fn pair(&self, key: &str) -> (String, String) {
         self.pair_with(key, []).await
     }
