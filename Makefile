@@ -13,6 +13,7 @@ sdk_args := --manifest-path plugin-sdk/rust/Cargo.toml --target-dir $(target)/pl
 # asked to build, and another choice would compile wasmtime and tokio a second time.
 build_host := cargo build --quiet --workspace --bin lockgate --bin with-rabbit --test e2e
 test_host := cargo test --quiet --workspace
+benches := $(if $(BENCH),--bench bench,--bench engine --bench memory --bench bench)
 # Errors of end-to-end tests say what happened; where in the harness is of no use.
 export RUST_LIB_BACKTRACE := 0
 
@@ -20,7 +21,7 @@ help:
 	@echo 'make demo        a whole pipeline on the embedded broker, with sample data'
 	@echo 'make test        every test: unit, conformance, plugins, vectors, end to end on a real RabbitMQ'
 	@echo 'make check       formatting, lints, the rules of the tree, licences'
-	@echo 'make bench       speed and memory, as ratios measured in one run'
+	@echo 'make bench       speed and memory, as ratios measured in one run; BENCH="core plugins start broker"'
 	@echo 'make build       target/debug/lockgate with the shipped plugins in it'
 	@echo 'make e2e         the end-to-end tests alone; E2E=name picks those whose name contains it,'
 	@echo '                 LONG=1 takes the counts of the acceptance instead of the short ones'
@@ -82,5 +83,6 @@ advisories:
 	@cargo deny check advisories
 
 bench: setup plugins
-	@cargo build --quiet --release --workspace --bin lockgate --bin with-rabbit
-	@$(target)/release/with-rabbit cargo bench --quiet --workspace
+	@echo 'build: host, released (the first time takes minutes)'
+	@cargo build --quiet --release --workspace --bin lockgate $(benches)
+	@LOCKGATE_BIN=$(target)/release/lockgate cargo bench --quiet --workspace $(benches) -- $(BENCH)

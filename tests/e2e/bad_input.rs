@@ -10,6 +10,11 @@ use anyhow::{Context, Result, ensure};
 use lockgate_tests::{Deadline, Ended, Scene, tests_dir, until};
 use serde_json::json;
 
+use crate::guest::guest;
+
+/// A batch that traps: none gets so far.
+const TRAP: &str = "(func $batch (param i32 i32) (result i64) unreachable)";
+
 /// Seconds a refusal may take: a development build compiles plugins slowly.
 const PATIENCE: u64 = 120;
 
@@ -75,37 +80,11 @@ fn address(url: &str) -> Result<String> {
     Ok(address.trim_end_matches('/').to_owned())
 }
 
-/// A plugin that does nothing, of contract version `abi`, with `capabilities` asked for.
-fn guest(abi: &str, contract: &str, capabilities: &str) -> Result<Vec<u8>> {
-    let describe = format!(
-        r#"{{"name":"fixture","version":"0.1.0","contract":"{contract}","capabilities":[{capabilities}]}}"#
-    );
-    let text = describe.replace('"', "\\\"");
-    let init = r#"{"ok":{"needs":{}}}"#;
-    let init_text = init.replace('"', "\\\"");
-    let (describe_at, init_at) = (1024_u64, 4096_u64);
-    let described = describe_at << 32 | describe.len() as u64;
-    let inited = init_at << 32 | init.len() as u64;
-    let module = format!(
-        r#"(module
-            (@custom "lockgate:describe" "{text}")
-            (memory (export "memory") 2)
-            (data (i32.const {describe_at}) "{text}")
-            (data (i32.const {init_at}) "{init_text}")
-            (func (export "lockgate_abi") (result i32) i32.const {abi})
-            (func (export "lockgate_buffer") (param i32) (result i32) i32.const 65536)
-            (func (export "lockgate_describe") (result i64) i64.const {described})
-            (func (export "lockgate_init") (param i32 i32) (result i64) i64.const {inited})
-            (func (export "lockgate_batch") (param i32 i32) (result i64) unreachable))"#
-    );
-    Ok(wat::parse_str(module)?)
-}
-
 /// The plugins that the cases name.
 fn guests(dir: &Path) -> Result<()> {
     fs::write(dir.join("not-wasm.wasm"), "#!/bin/sh\necho I am a script\n")?;
-    fs::write(dir.join("newer.wasm"), guest("0x00070003", "7.3", "")?)?;
-    fs::write(dir.join("wants-clock.wasm"), guest("1", "0.1", r#""log","clock""#)?)?;
+    fs::write(dir.join("newer.wasm"), guest("0x00070003", "7.3", "", TRAP)?)?;
+    fs::write(dir.join("wants-clock.wasm"), guest("1", "0.1", r#""log","clock""#, TRAP)?)?;
     fs::write(dir.join("unready.wasm"), b"\0asm\x01\0\0\0")?;
     Ok(())
 }

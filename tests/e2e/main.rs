@@ -6,6 +6,8 @@
 mod bad_input;
 mod chaos;
 mod drain;
+mod guest;
+mod hostile_plugin;
 mod hostile_publisher;
 mod orders;
 mod passthrough;

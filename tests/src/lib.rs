@@ -15,7 +15,7 @@ mod scene;
 mod tool;
 
 pub use lockgate::{Ended, Lockgate};
-pub use place::{lockgate_binary, long, report, tests_dir};
+pub use place::{lockgate_binary, long, plugin_cache, report, shipped_plugin, tests_dir};
 pub use rabbit::{Rabbit, SHARED_URL};
 pub use scene::{BAD_KEY, GOOD_KEY, Ledger, Publish, Scene};
 pub use tool::{Tool, Topology};

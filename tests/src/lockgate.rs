@@ -36,8 +36,7 @@ impl Lockgate {
     pub fn start(dir: &Path, name: &str, pipeline: &Path, url: &str) -> Result<Self> {
         let admin = ports::free()?;
         let config = dir.join(format!("{name}.host.toml"));
-        // One cache for all tests: what one compiled, none compiles again.
-        let cache = place::target_dir()?.join("e2e-cache");
+        let cache = place::plugin_cache()?;
         let settings = format!(
             "version = 1\ncache_dir = {cache:?}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n"
         );
@@ -178,14 +177,19 @@ impl Lockgate {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// The largest resident memory it has had so far, bytes (`VmHWM`).
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What the kernel says of its memory, bytes: `VmRSS` resident, `VmHWM` the most that ever was.
     ///
     /// # Errors
     /// When the kernel does not say.
-    pub fn peak_memory(&self) -> Result<u64> {
+    pub fn memory(&self, what: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("VmHWM")?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+        let kib: u64 = line.context("no such figure")?.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024)
     }
 
@@ -246,7 +250,7 @@ impl Ended {
             .args(arguments)
             .current_dir(dir)
             .envs(environment.iter().copied())
-            .env("XDG_CACHE_HOME", place::target_dir()?.join("e2e-cache"))
+            .env("XDG_CACHE_HOME", place::plugin_cache()?)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(File::create(&out)?)

@@ -31,6 +31,24 @@ pub fn lockgate_binary() -> Result<PathBuf> {
     Ok(binary)
 }
 
+/// The folder in which the daemons of tests keep what they compiled: what one did, none does again.
+///
+/// # Errors
+/// When the build folder is not known.
+pub fn plugin_cache() -> Result<PathBuf> {
+    Ok(target_dir()?.join("e2e-cache"))
+}
+
+/// The module of a shipped plugin.
+///
+/// # Errors
+/// When it is not built.
+pub fn shipped_plugin(name: &str) -> Result<PathBuf> {
+    let module = target_dir()?.join("plugins").join(name).with_extension("wasm");
+    ensure!(module.is_file(), "no {}: run `cargo xtask plugins`", module.display());
+    Ok(module)
+}
+
 /// The Python that has pika.
 pub(crate) fn python() -> Result<PathBuf> {
     let python = target_dir()?.join("venv/bin/python");

@@ -85,6 +85,15 @@ impl Rabbit {
         self.port
     }
 
+    /// The node's process id.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn pid(&self) -> Result<u32> {
+        let process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(process.as_ref().context("the broker does not run")?.child.id())
+    }
+
     /// Starts the node's process, which must not run, and waits until it takes connections.
     ///
     /// # Errors

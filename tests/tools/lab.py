@@ -11,6 +11,18 @@ import pika
 
 # What the host adds to a message on its way: not part of what must come out unchanged.
 HOST_PREFIX = "lockgate-"
+# What the chameleon plugin does wrong by the first letter of a body: the reason of the dead letter.
+POISON = {
+    "t": "trap",
+    "l": "deadline",
+    "m": "memory",
+    "r": "stack",
+    "x": "bad_output",
+    "s": "bad_output",
+    "g": "bad_output",
+    "o": "bad_output",
+    "b": "output_too_large",
+}
 
 
 def connect(url):

@@ -5,6 +5,7 @@ messages as sent (`--rule`), not by the host:
 
   pass        every message at `out`, unchanged
   unroutable  as `pass`, but every tenth (its routing key leads nowhere) at `dead`
+  letters     as `pass`, but what tells the chameleon plugin to do harm at `dead`
   orders      as the orders pipeline documents, see orders.py
 
 In `orders` each message that has a note bears the score that spam-check gave it.
@@ -26,7 +27,7 @@ SCORE = "x-spam-score"
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rule", choices=["pass", "unroutable", "orders"], required=True)
+    parser.add_argument("--rule", choices=["pass", "unroutable", "letters", "orders"], required=True)
     parser.add_argument("--sent", required=True)
     parser.add_argument("--received", required=True)
     parser.add_argument("--outlet", action="append", required=True, metavar="NAME=QUEUE")
@@ -35,14 +36,16 @@ def arguments():
 
 
 def expectation(options, record):
-    """(outlet or None, body as it must be: bytes, or parsed JSON)"""
+    """(outlet or None, body as it must be: bytes, or parsed JSON; reason if dead)"""
     body = lab.unpack(record["body"])
     if options.rule == "orders":
         outlet, order = orders.expected(body)
-        return outlet, (body if outlet == "quarantine" else order)
+        return outlet, (body if outlet == "quarantine" else order), None
     if options.rule == "unroutable" and record["key"] == options.bad_key:
-        return "dead", body
-    return "out", body
+        return "dead", body, "unroutable"
+    if options.rule == "letters" and body[:1].decode() in lab.POISON:
+        return "dead", body, lab.POISON[body[:1].decode()]
+    return "out", body, None
 
 
 def own(headers, prefixes):
@@ -50,7 +53,7 @@ def own(headers, prefixes):
     return {n: v for n, v in headers.items() if not n.lower().startswith(tuple(prefixes))}
 
 
-def differences(sent, came, body, outlet, prefixes):
+def differences(sent, came, body, reason, prefixes):
     """What is wrong with a message that came out where it should."""
     wrong = []
     content = lab.unpack(came["body"])
@@ -63,13 +66,13 @@ def differences(sent, came, body, outlet, prefixes):
                 wrong.append("another JSON body")
         except ValueError:
             wrong.append("body is no JSON")
-    if outlet != "dead" and came["key"] != sent["key"]:
+    if not reason and came["key"] != sent["key"]:
         wrong.append(f"routing key {came['key']!r} instead of {sent['key']!r}")
-    if outlet == "dead" and came["headers"].get("lockgate-reason") != {"text": "unroutable"}:
+    if reason and came["headers"].get("lockgate-reason") != {"text": reason}:
         wrong.append(f"dead-lettered for {came['headers'].get('lockgate-reason')}")
     for part in ("properties", "headers"):
         before = own(sent[part], prefixes)
-        if outlet == "dead" and part == "properties" and "expiration" in before:
+        if reason and part == "properties" and "expiration" in before:
             # A dead letter must not expire: the property is kept as a header.
             kept = came["headers"].get("lockgate-original-expiration")
             if kept != {"text": before.pop("expiration")}:
@@ -107,7 +110,7 @@ def main():
     places = Counter()
     for record in sent:
         seq = record["seq"]
-        outlet, body = expectation(options, record)
+        outlet, body, reason = expectation(options, record)
         places[outlet or "filtered"] += 1
         copies = came.pop(seq, [])
         right = [copy for copy in copies if queues.get(copy["queue"]) == outlet]
@@ -119,7 +122,7 @@ def main():
         if len(right) > 1:
             (excused if record["maybe_twice"] else doubled).append(seq)
         for copy in right:
-            wrong = differences(record, copy, body, outlet, prefixes)
+            wrong = differences(record, copy, body, reason, prefixes)
             if score and orders.has_text(lab.unpack(record["body"])) and SCORE not in copy["headers"]:
                 wrong.append("no score")
             if wrong:

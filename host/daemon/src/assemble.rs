@@ -14,13 +14,13 @@ use lockgate_transport::Backoff;
 use crate::app::Entry;
 use crate::plugins::{self, Plugins};
 use crate::stage::PluginStage;
-use crate::transports::{self, Brokers};
+use crate::transports::{self, Brokers, Places};
 
 /// A pipeline ready to start.
 pub(crate) struct Assembled {
     pub(crate) parts: Parts,
     pub(crate) entry: Arc<Entry>,
-    pub(crate) spec: PipelineSpec,
+    pub(crate) places: Places,
 }
 
 /// Loads pipeline files with this daemon's transports and plugins.
@@ -71,6 +71,7 @@ pub(crate) fn assemble(
             return Err(diagnostics);
         }
     };
+    diagnostics.extend(wired.warnings);
     let stages =
         ready.iter().map(|(stage, configured)| (stage.name.clone(), configured.clone())).collect();
     let description = spec.description.as_deref().unwrap_or_default();
@@ -86,7 +87,7 @@ pub(crate) fn assemble(
         dead_letter: wired.dead_letter,
         settings: settings(spec, wired.prefetch),
     };
-    Ok((Assembled { parts, entry: Arc::new(entry), spec: spec.clone() }, diagnostics))
+    Ok((Assembled { parts, entry: Arc::new(entry), places: wired.places }, diagnostics))
 }
 
 fn stage_factory((stage, configured): (&StageSpec, Arc<Configured>)) -> Arc<dyn StageFactory> {
@@ -146,6 +147,7 @@ pub(crate) fn limits(stage: &StageSpec) -> Limits {
     Limits {
         time: limits.time,
         memory: usize::try_from(limits.memory).unwrap_or(usize::MAX),
+        output: usize::try_from(limits.output).unwrap_or(usize::MAX),
         emitted: limits.emitted as usize,
         log_lines: limits.log_lines,
         isolation: match stage.isolation {

@@ -191,11 +191,5 @@ fn histogram<const N: usize>(
         // The encoder writes the greatest finite number as `+Inf`.
         last.0 = f64::MAX;
     }
-    let none: Option<
-        &std::collections::HashMap<
-            usize,
-            prometheus_client::metrics::exemplar::Exemplar<[(&str, &str); 0], f64>,
-        >,
-    > = None;
-    out.encode_family(labels)?.encode_histogram(sum, count, &buckets, none)
+    out.encode_family(labels)?.encode_histogram::<[(&str, &str); 0]>(sum, count, &buckets, None)
 }

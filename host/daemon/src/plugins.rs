@@ -47,7 +47,7 @@ impl Plugins {
         let configured = plugin.configure(&stage.name, settings).map_err(|error| match error {
             ConfigureError::Settings(errors) => errors
                 .iter()
-                .map(|e| stage.setting_error(&e.pointer, e.offset.map(|o| o as usize), &e.message))
+                .map(|e| stage.setting_error(&e.pointer, e.offset, &e.message))
                 .collect(),
             error => vec![stage.plugin_error(Code::PluginSetting, &error.to_string())],
         })?;
@@ -81,7 +81,7 @@ impl Plugins {
                 LoadError::Denied { .. } | LoadError::UnknownImports { .. } => Code::NotGranted,
                 _ => Code::BadModule,
             };
-            refuse(code, &error.to_string())
+            Box::new(stage.plugin_error(code, &error.to_string()).help(error.way_out()))
         })?;
         loaded.insert(key, plugin.clone());
         Ok(plugin)

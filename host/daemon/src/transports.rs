@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lockgate_config::{Diagnostic, Endpoint, PipelineSpec, Section, Transport};
+use lockgate_config::{Code, Diagnostic, Endpoint, PipelineSpec, Section, Transport};
 use lockgate_pipeline::{Routes, Target};
-use lockgate_transport::{SinkConnector, SourceConnector};
+use lockgate_transport::{ConnectError, SinkConnector, SourceConnector};
 use lockgate_transport_amqp::{self as amqp, AmqpSink, AmqpSource};
 use lockgate_transport_memory::{
     self as memory, Broker, MemorySinkConnector, MemorySourceConnector,
@@ -45,8 +45,46 @@ pub(crate) struct Wired {
     /// Deliveries that the source gives without a settlement.
     pub(crate) prefetch: usize,
     pub(crate) sinks: Vec<Arc<dyn SinkConnector>>,
+    pub(crate) places: Places,
+    /// What may lose messages on the brokers.
+    pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) routes: Routes,
     pub(crate) dead_letter: Option<Target>,
+}
+
+/// Where in the file a pipeline's connections are described.
+pub(crate) struct Places {
+    pipeline: Section,
+    source: Section,
+    /// Of each sink, the sections of its routes.
+    sinks: Vec<Vec<Section>>,
+}
+
+impl Places {
+    /// Why `sink`, or the source for `None`, cannot be connected; with the place in the file.
+    pub(crate) fn refusal(&self, sink: Option<usize>, error: &ConnectError) -> Diagnostic {
+        let routes = sink.and_then(|sink| self.sinks.get(sink)).map_or(&[][..], Vec::as_slice);
+        let (section, path) = match error {
+            ConnectError::FatalRoute(n, _) => (routes.get(*n), "exchange"),
+            // Routes without a URL have the source's.
+            _ => (routes.iter().find(|route| route.keys().any(|key| key == "url")), "url"),
+        };
+        let (section, path) = match (section, sink) {
+            (Some(section), _) => (section, path),
+            (None, Some(_)) => (&self.source, "url"),
+            (None, None) => (&self.source, ""),
+        };
+        let code = match error {
+            ConnectError::Retry(_) => Code::BrokerUnreachable,
+            _ => Code::BrokerRefused,
+        };
+        section.diagnostic(code, path, error.to_string())
+    }
+
+    /// Why a stage cannot be opened.
+    pub(crate) fn stage_refusal(&self, text: &str) -> Diagnostic {
+        self.pipeline.diagnostic(Code::BadModule, "stage", text)
+    }
 }
 
 /// An error of a transport's own settings: where and what.
@@ -87,18 +125,27 @@ fn explain<E: SettingsError>(section: &Section, errors: &[E]) -> Vec<Diagnostic>
     errors.iter().map(|error| section.diagnostic_at(error.path(), error.message())).collect()
 }
 
+fn warn<'a>(
+    section: &'a Section,
+    risks: &'a [amqp::SettingsError],
+) -> impl Iterator<Item = Diagnostic> + 'a {
+    risks.iter().map(|risk| section.diagnostic(Code::MayLose, &risk.path, &risk.message))
+}
+
 /// Makes the connectors of a pipeline; connects nothing yet.
 ///
 /// # Errors
 /// Everything that is wrong with the transports' settings.
 pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<Diagnostic>> {
     let section = &spec.source.settings;
+    let mut warnings = Vec::new();
     let (source, prefetch, default): (Arc<dyn SourceConnector>, _, _) =
         match spec.source.kind.as_str() {
             "amqp" => {
                 let settings: amqp::SourceSettings = section.parse()?;
                 let endpoint = settings.endpoint().map_err(|errors| explain(section, &errors))?;
                 let prefetch = settings.prefetch;
+                warnings.extend(warn(section, &settings.risks()));
                 let source = AmqpSource::new(settings);
                 let source = source.map_err(|errors| explain(section, &errors))?;
                 (Arc::new(source), prefetch.into(), Some(endpoint))
@@ -115,8 +162,19 @@ pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<
         .map(|route| (route.name.as_str(), &route.target))
         .chain(spec.dead_letter.iter().map(|endpoint| ("", endpoint)))
         .collect();
-    let mut wired =
-        Wired { source, prefetch, sinks: Vec::new(), routes: HashMap::new(), dead_letter: None };
+    let mut wired = Wired {
+        source,
+        prefetch,
+        sinks: Vec::new(),
+        places: Places {
+            pipeline: spec.section.clone(),
+            source: section.clone(),
+            sinks: Vec::new(),
+        },
+        warnings,
+        routes: HashMap::new(),
+        dead_letter: None,
+    };
     wire_amqp(&mut wired, default.as_ref(), &ends)?;
     wire_memory(&mut wired, brokers, &ends)?;
     Ok(wired)
@@ -143,7 +201,9 @@ fn wire_amqp(
     let mut routes = Vec::new();
     let mut settings = Vec::new();
     for (name, endpoint) in ends.iter().filter(|(_, endpoint)| endpoint.kind == "amqp") {
-        settings.push(endpoint.settings.parse::<amqp::RouteSettings>()?);
+        let route: amqp::RouteSettings = endpoint.settings.parse()?;
+        wired.warnings.extend(warn(&endpoint.settings, &route.risks()));
+        settings.push(route);
         routes.push((*name, *endpoint));
     }
     let shared = AmqpSink::for_routes(default, &settings).map_err(|errors| {
@@ -158,8 +218,12 @@ fn wire_amqp(
     let first = wired.sinks.len();
     let sinks = shared.sinks.into_iter().map(|sink| Arc::new(sink) as Arc<dyn SinkConnector>);
     wired.sinks.extend(sinks);
-    for (((name, _), settings), place) in routes.iter().zip(&settings).zip(shared.of_route) {
+    wired.places.sinks.resize(wired.sinks.len(), Vec::new());
+    for (((name, endpoint), settings), place) in routes.iter().zip(&settings).zip(shared.of_route) {
         wired.add(name, first + place, &settings.exchange, settings.routing_key.as_deref());
+        if let Some(sections) = wired.places.sinks.get_mut(first + place) {
+            sections.push(endpoint.settings.clone());
+        }
     }
     Ok(())
 }
@@ -169,11 +233,11 @@ fn wire_memory(
     brokers: &Brokers,
     ends: &[(&str, &Endpoint)],
 ) -> Result<(), Vec<Diagnostic>> {
-    let mut settings = Vec::new();
-    let mut names = Vec::new();
+    let (mut names, mut settings, mut sections) = (Vec::new(), Vec::new(), Vec::new());
     for (name, endpoint) in ends.iter().filter(|(_, endpoint)| endpoint.kind == "memory") {
-        settings.push(endpoint.settings.parse::<memory::RouteSettings>()?);
         names.push(*name);
+        settings.push(endpoint.settings.parse::<memory::RouteSettings>()?);
+        sections.push(endpoint.settings.clone());
     }
     if settings.is_empty() {
         return Ok(());
@@ -183,5 +247,6 @@ fn wire_memory(
         wired.add(name, sink, &settings.exchange, settings.routing_key.as_deref());
     }
     wired.sinks.push(Arc::new(MemorySinkConnector::new(&brokers.memory, settings)));
+    wired.places.sinks.push(sections);
     Ok(())
 }

@@ -39,6 +39,12 @@ fn main() {
         }));
     });
 
+    let mut empty = empty_call();
+    report("an empty guest call, one by one", &inputs, &mut |batch, _| {
+        batch.iter().for_each(|_| empty());
+    });
+    report("an empty guest call, one for 64", &inputs, &mut |_, _| empty());
+
     let projected = json!({ "headers": ["x-tenant"] });
     let whole = json!({ "origin": true, "properties": true, "headers": true, "body": true });
     let (instance, batch) = (Isolation::Instance, Isolation::Batch);
@@ -56,6 +62,20 @@ fn main() {
         let faults = instance.configured().stats().faults;
         assert!(faults.is_empty(), "{faults:?}");
     }
+}
+
+/// A call into a guest that does nothing, the host neither.
+fn empty_call() -> impl FnMut() {
+    let mut config = wasmtime::Config::new();
+    config.epoch_interruption(true);
+    let engine = wasmtime::Engine::new(&config).unwrap();
+    let text = "(module (func (export \"empty\") (param i32 i32) (result i64) i64.const 0))";
+    let module = wasmtime::Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+    let mut store = wasmtime::Store::new(&engine, ());
+    store.set_epoch_deadline(1);
+    let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+    let empty = instance.get_typed_func::<(u32, u32), u64>(&mut store, "empty").unwrap();
+    move || assert_eq!(empty.call(&mut store, black_box((8, 8))).unwrap(), 0)
 }
 
 fn message(n: usize) -> Message {

@@ -59,7 +59,7 @@ impl Call<'_> {
 
     /// Bytes that the output may have.
     pub(crate) fn max_output(&self) -> usize {
-        self.sizes.iter().map(|&size| Limits::output_bytes(size as usize)).sum()
+        self.sizes.iter().map(|&size| self.limits.output_bytes(size as usize)).sum()
     }
 
     pub(crate) fn encode(&self, out: &mut [u8]) -> Option<()> {

@@ -15,35 +15,20 @@ pub enum LoadError {
     NotWasm(String),
     #[error("the module is too large: {found} {what}, at most {limit} are accepted")]
     TooLarge { what: &'static str, found: u64, limit: u64 },
-    #[error(
-        "the module is not valid: {0}; plugins have no threads, garbage collection, \
-             exceptions or 64-bit memory"
-    )]
+    #[error("the module is not valid: {0}")]
     Invalid(String),
     /// None of the three doors, or one that lacks exports.
     #[error("the module offers no door of the plugin contract: {0}")]
     NoDoor(String),
-    #[error("the plugin speaks contract {}.{}, this host speaks {}.{}; rebuild the plugin with \
-             the matching SDK, or use a matching host", plugin.0, plugin.1, host.0, host.1)]
+    #[error("the plugin speaks contract {}.{}, this host speaks {}.{}", plugin.0, plugin.1, host.0, host.1)]
     ContractVersion { plugin: (u16, u16), host: (u16, u16) },
-    #[error(
-        "the plugin asks for what it was not granted: {}; grant it in the pipeline file, or \
-             use another plugin",
-        List(imports)
-    )]
+    #[error("the plugin asks for what it was not granted: {}", List(imports))]
     Denied { imports: Vec<String> },
-    #[error(
-        "the plugin imports what no plugin gets: {}; there are no files, sockets or clocks \
-             beyond the plugin contract",
-        List(imports)
-    )]
+    #[error("the plugin imports what no plugin gets: {}", List(imports))]
     UnknownImports { imports: Vec<String> },
     #[error("the module does not compile: {0}")]
     CompileFailed(String),
-    #[error(
-        "compiling the module was stopped at its limits: {0}; split very large functions, \
-             or strip the module"
-    )]
+    #[error("compiling the module was stopped at its limits: {0}")]
     CompileLimits(String),
     #[error("the module's imports or exports do not match the contract: {0}")]
     Link(String),
@@ -58,6 +43,36 @@ pub enum LoadError {
 impl LoadError {
     pub(crate) fn contract(plugin: (u16, u16)) -> Self {
         Self::ContractVersion { plugin, host: CONTRACT }
+    }
+
+    /// What to do about it.
+    pub fn way_out(&self) -> &'static str {
+        match self {
+            Self::NotWasm(_) => "name the `.wasm` file that your toolchain built",
+            Self::TooLarge { .. } => "build it for size, strip it, or leave out what it never uses",
+            Self::Invalid(_) => {
+                "plugins have no threads, garbage collection, exceptions or 64-bit memory; build \
+                 the module without them"
+            }
+            Self::NoDoor(_) | Self::Link(_) => {
+                "build it with an SDK of this contract; `lockgate plugin inspect` shows what it has"
+            }
+            Self::ContractVersion { .. } => {
+                "rebuild the plugin with the matching SDK, or use a matching host"
+            }
+            Self::Denied { .. } => {
+                "grant it with `grant = [...]` in this stage, or use another plugin"
+            }
+            Self::UnknownImports { .. } => {
+                "there are no files, sockets or clocks beyond the plugin contract; build the \
+                 plugin for it, with an SDK"
+            }
+            Self::CompileFailed(_) => "if other tools take the module, report this as a bug",
+            Self::CompileLimits(_) => "split very large functions, or strip the module",
+            Self::Start(_) => "the plugin's own code failed before its first message; mend it",
+            Self::Describe(_) => "mend the description that the plugin gives of itself",
+            Self::Engine(_) => "the machine refuses what the sandbox needs; see its limits",
+        }
     }
 }
 

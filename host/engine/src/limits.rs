@@ -14,8 +14,6 @@ pub(crate) const JSON_LIMIT: usize = 1 << 20;
 
 /// Bytes of one output whatever the message.
 pub(crate) const MIN_OUTPUT: usize = 1 << 20;
-/// Bytes of one output at most.
-const MAX_OUTPUT: usize = 16 << 20;
 
 /// How long guest memory lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +44,9 @@ pub struct Limits {
     pub batch: usize,
     /// Bytes of one batch; a larger message goes alone.
     pub batch_bytes: usize,
+    /// Bytes of the output for one message, at most; within it four times the message, or
+    /// 1 MiB where that is more.
+    pub output: usize,
     /// Children of one emit.
     pub emitted: usize,
     /// Lines of log a second, over all lanes; more are dropped and counted.
@@ -84,6 +85,7 @@ impl Default for Limits {
             table_elements: 10_000,
             batch: 64,
             batch_bytes: 1 << 20,
+            output: 16 << 20,
             emitted: 1000,
             log_lines: 100,
             isolation: Isolation::Instance,
@@ -112,7 +114,7 @@ impl Limits {
     }
 
     /// Bytes that the output for an input of this size may have.
-    pub(crate) fn output_bytes(input: usize) -> usize {
-        input.saturating_mul(4).clamp(MIN_OUTPUT, MAX_OUTPUT)
+    pub(crate) fn output_bytes(&self, input: usize) -> usize {
+        input.saturating_mul(4).max(MIN_OUTPUT).min(self.output)
     }
 }

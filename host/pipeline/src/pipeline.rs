@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lockgate_message::{Delivery, Outcome};
-use lockgate_transport::{SinkConnector, Source, SourceConnector, reconnect};
+use lockgate_transport::{ConnectError, SinkConnector, Source, SourceConnector, reconnect};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -41,8 +41,12 @@ pub enum PipelineError {
     #[error("{0}")]
     Stage(String),
     /// The source or a target refuses for good: mend the configuration or the broker.
-    #[error("{what}: {error}")]
-    Refused { what: String, error: String },
+    #[error("{error}")]
+    Refused {
+        /// Which of [`Parts::sinks`]; the source for `None`.
+        sink: Option<usize>,
+        error: ConnectError,
+    },
 }
 
 /// A pipeline at work.
@@ -145,7 +149,7 @@ impl Lanes {
         let what = connector.describe();
         let connecting = reconnect(&what, self.settings.reconnect, || connector.connect());
         let connected = unless_stopped(connecting, running).await;
-        connected.map_err(|error| PipelineError::Refused { what: what.clone(), error })
+        connected.map_err(|error| PipelineError::Refused { sink: None, error })
     }
 
     /// Runs from the first delivery to the last settlement.
@@ -213,12 +217,12 @@ impl Lanes {
             .map_err(|_| PipelineError::Stage("a lane's thread died".to_owned()))?
             .map_err(PipelineError::Stage)?;
         let mut sinks = Vec::new();
-        for connector in self.connectors.iter() {
+        for (index, connector) in self.connectors.iter().enumerate() {
             let what = connector.describe();
             let connecting = reconnect(&what, self.settings.reconnect, || connector.connect(lane));
             match unless_stopped(connecting, running.clone()).await {
                 Ok(sink) => sinks.push(Some(sink)),
-                Err(error) => return Err(PipelineError::Refused { what, error }),
+                Err(error) => return Err(PipelineError::Refused { sink: Some(index), error }),
             }
             self.stats.state.sinks_connected.fetch_add(1, Ordering::AcqRel);
         }
@@ -274,11 +278,13 @@ impl Worker {
 
 /// Gives up waiting when `running` turns false.
 async fn unless_stopped<T>(
-    connecting: impl Future<Output = Result<T, String>>,
+    connecting: impl Future<Output = Result<T, ConnectError>>,
     mut running: watch::Receiver<bool>,
-) -> Result<T, String> {
+) -> Result<T, ConnectError> {
     tokio::select! {
         connected = connecting => connected,
-        _ = running.wait_for(|running| !running) => Err("stopped before it was connected".into()),
+        _ = running.wait_for(|running| !running) => {
+            Err(ConnectError::Retry("stopped before it was connected".into()))
+        }
     }
 }

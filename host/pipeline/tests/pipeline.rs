@@ -1,5 +1,7 @@
 //! The pipeline on the embedded broker, stages as closures: what it promises, and under faults.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -261,7 +263,7 @@ async fn retries_count_attempts_and_then_give_up() {
 #[tokio::test]
 async fn exactly_the_unroutable_are_dead_lettered() {
     let bench = Bench::new().stage(|input| {
-        let route = if number(input) % 10 == 0 { "nowhere" } else { "default" };
+        let route = if number(input).is_multiple_of(10) { "nowhere" } else { "default" };
         Verdict::Route { routes: vec![route.into()], delta: Delta::default() }
     });
     bench.publish(2000);

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod endpoint;
+mod risks;
 mod secret;
 
 use serde::Deserialize;
@@ -20,7 +21,7 @@ pub(crate) const SHORT_STRING_MAX: usize = 255;
 /// Largest heartbeat interval, seconds: half an hour, the broker's own ack timeout.
 const HEARTBEAT_MAX: u16 = 1800;
 
-/// One thing wrong with the settings. Contains no credential.
+/// One thing wrong with the settings, or risky. Contains no credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
 pub struct SettingsError {

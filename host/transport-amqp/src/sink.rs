@@ -122,8 +122,8 @@ impl AmqpSink {
         let endpoint = &self.manner.endpoint;
         let topology = Topology { endpoint, link: &link };
         let first = !self.worked.load(Ordering::Relaxed);
-        for TargetExchange { name, declare } in &self.exchanges {
-            topology.target(name, declare.as_ref(), first).await?;
+        for (n, TargetExchange { name, declare }) in self.exchanges.iter().enumerate() {
+            topology.target(name, declare.as_ref(), first).await.map_err(|e| e.of_route(n))?;
         }
         let retry = |error| ConnectError::Retry(format!("{endpoint}: {}", link.explain(&error)));
         let channel = link.connection.create_channel().await.map_err(retry)?;

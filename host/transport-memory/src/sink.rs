@@ -41,8 +41,9 @@ impl SinkConnector for MemorySinkConnector {
         if let Some(error) = self.broker.with(|state| state.switches.connects.pop_front()) {
             return Err(error);
         }
-        for route in &self.routes {
-            route.apply(&self.broker).map_err(|error| ConnectError::Fatal(error.to_string()))?;
+        for (n, route) in self.routes.iter().enumerate() {
+            let refused = |error| ConnectError::FatalRoute(n, format!("{error}"));
+            route.apply(&self.broker).map_err(refused)?;
         }
         let generation = self.broker.with(|state| state.generation);
         Ok(Box::new(MemorySink {

@@ -9,6 +9,20 @@ pub enum ConnectError {
     /// It cannot heal without a change of configuration: stop this pipeline and say so.
     #[error("{0}")]
     Fatal(String),
+    /// As [`ConnectError::Fatal`], about one of a sink's routes, by its number among them.
+    #[error("{1}")]
+    FatalRoute(usize, String),
+}
+
+impl ConnectError {
+    /// The error of a sink's route number `n`.
+    #[must_use]
+    pub fn of_route(self, n: usize) -> Self {
+        match self {
+            Self::Fatal(text) => Self::FatalRoute(n, text),
+            other => other,
+        }
+    }
 }
 
 /// Why a source gave nothing.

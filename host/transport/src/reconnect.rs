@@ -11,8 +11,12 @@ use crate::error::ConnectError;
 /// away does not flood the log.
 ///
 /// # Errors
-/// The text of the first [`ConnectError::Fatal`].
-pub async fn reconnect<T, F, C>(what: &str, backoff: Backoff, mut connect: C) -> Result<T, String>
+/// The first that cannot heal.
+pub async fn reconnect<T, F, C>(
+    what: &str,
+    backoff: Backoff,
+    mut connect: C,
+) -> Result<T, ConnectError>
 where
     C: FnMut() -> F,
     F: Future<Output = Result<T, ConnectError>>,
@@ -27,7 +31,6 @@ where
                 }
                 return Ok(connected);
             }
-            Err(ConnectError::Fatal(error)) => return Err(error),
             Err(ConnectError::Retry(error)) => {
                 failures = failures.saturating_add(1);
                 if error != last {
@@ -36,6 +39,7 @@ where
                 }
                 tokio::time::sleep(backoff.delay(failures, random())).await;
             }
+            Err(fatal) => return Err(fatal),
         }
     }
 }
@@ -59,7 +63,7 @@ mod tests {
             }
         })
         .await;
-        assert_eq!(connected, Ok(3));
+        assert_eq!(connected.ok(), Some(3));
     }
 
     #[tokio::test]
@@ -68,6 +72,6 @@ mod tests {
             Err::<(), _>(ConnectError::Fatal("no such exchange".into()))
         })
         .await;
-        assert_eq!(refused, Err("no such exchange".to_owned()));
+        assert!(matches!(refused, Err(ConnectError::Fatal(_))), "{refused:?}");
     }
 }

@@ -90,7 +90,7 @@ codes! {
 
     BrokerRefused 701 Error "The broker refuses what the file declares: a queue or exchange that is missing or exists with other arguments, or the credentials.";
     BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";
-    MayLose 703 Warning "The broker is set up so that messages can be lost there, whatever Lockgate does.";
+    MayLose 703 Warning "With these settings the broker can lose messages, whatever Lockgate does.";
 }
 
 impl fmt::Display for Code {

@@ -33,7 +33,6 @@ struct RawStage {
 struct RawLimits {
     time: Option<Time>,
     memory: Option<ByteSize>,
-    stack: Option<ByteSize>,
     output: Option<ByteSize>,
     emitted: Option<u32>,
     log_lines: Option<u32>,
@@ -166,7 +165,6 @@ fn limits(section: &Section, raw: &RawLimits, diagnostics: &mut Vec<Diagnostic>)
     spec.time = time.0;
     let sizes = [
         ("limits.memory", raw.memory, 64 << 10, 4 << 30, &mut spec.memory),
-        ("limits.stack", raw.stack, 64 << 10, 8 << 20, &mut spec.stack),
         ("limits.output", raw.output, 1 << 10, 64 << 20, &mut spec.output),
         ("limits.module", raw.module, 1, 256 << 20, &mut spec.module),
     ];

@@ -83,8 +83,6 @@ pub struct LimitsSpec {
     pub time: Duration,
     /// Bytes of linear memory: 64 MiB by default, 64 KiB to 4 GiB.
     pub memory: u64,
-    /// Bytes of stack: 512 KiB by default, 64 KiB to 8 MiB.
-    pub stack: u64,
     /// The most bytes that one message may become: 16 MiB by default, 1 KiB to 64 MiB. Below it
     /// four times the input, or 1 MiB if that is more, is the limit.
     pub output: u64,
@@ -101,7 +99,6 @@ impl Default for LimitsSpec {
         Self {
             time: Duration::from_millis(100),
             memory: 64 << 20,
-            stack: 512 << 10,
             output: 16 << 20,
             emitted: 1_000,
             log_lines: 100,

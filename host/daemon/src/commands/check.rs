@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lockgate_config::{Code, Diagnostic, PipelineSpec, has_errors};
-use lockgate_transport::ConnectError;
+use lockgate_config::{Diagnostic, has_errors};
 
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
@@ -47,26 +46,17 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
 async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
     const CLOSE: Duration = Duration::from_secs(2);
     let mut found = Vec::new();
-    for Assembled { parts, spec, .. } in pipelines {
-        for sink in &parts.sinks {
+    for Assembled { parts, places, .. } in pipelines {
+        for (index, sink) in parts.sinks.iter().enumerate() {
             match sink.connect(0).await {
                 Ok(sink) => sink.close(CLOSE).await,
-                Err(error) => found.push(refused(&spec, &sink.describe(), error)),
+                Err(error) => found.push(places.refusal(Some(index), &error)),
             }
         }
         match parts.source.connect().await {
             Ok(source) => source.close(CLOSE).await,
-            Err(error) => found.push(refused(&spec, &parts.source.describe(), error)),
+            Err(error) => found.push(places.refusal(None, &error)),
         }
     }
     found
-}
-
-fn refused(spec: &PipelineSpec, what: &str, error: ConnectError) -> Diagnostic {
-    let (code, text) = match error {
-        ConnectError::Fatal(text) => (Code::BrokerRefused, text),
-        ConnectError::Retry(text) => (Code::BrokerUnreachable, text),
-    };
-    let path = format!("source.{}", spec.source.kind);
-    spec.section.diagnostic(code, &path, format!("{what}: {text}"))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lockgate_config::{Code, Diagnostic, has_errors, load_host};
+use lockgate_config::{Diagnostic, has_errors, load_host};
 use lockgate_pipeline::{PipelineError, Running};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -14,6 +14,7 @@ use crate::app::{App, Entry, Live};
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
 use crate::plugins::Plugins;
+use crate::transports::Places;
 use crate::{admin, exit, logging, report};
 
 pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -116,13 +117,13 @@ async fn supervise(
     mut running: watch::Receiver<bool>,
     report: mpsc::Sender<Event>,
 ) -> bool {
-    let Assembled { parts, entry, spec } = assembled;
+    let Assembled { parts, entry, places } = assembled;
     let mut live: Running = match lockgate_pipeline::start(parts, running.clone()).await {
         Ok(live) => live,
         Err(_) if !*running.borrow() => return true,
         Err(error) => {
             entry.set_ended(error.to_string());
-            drop(report.send(Event::Refused(Box::new(refusal(&spec, &error)))).await);
+            drop(report.send(Event::Refused(Box::new(refusal(&places, &error)))).await);
             return false;
         }
     };
@@ -148,18 +149,9 @@ async fn supervise(
     }
 }
 
-fn refusal(spec: &lockgate_config::PipelineSpec, error: &PipelineError) -> Diagnostic {
+fn refusal(places: &Places, error: &PipelineError) -> Diagnostic {
     match error {
-        PipelineError::Refused { .. } => {
-            let kind = spec.source.kind.as_str();
-            spec.section
-                .diagnostic(Code::BrokerRefused, &format!("source.{kind}"), error.to_string())
-                .help(
-                    "mend the file or the broker; `lockgate check --broker` tells whether it fits",
-                )
-        }
-        PipelineError::Stage(_) => {
-            spec.section.diagnostic(Code::BadModule, "stage", error.to_string())
-        }
+        PipelineError::Refused { sink, error } => places.refusal(*sink, error),
+        PipelineError::Stage(text) => places.stage_refusal(text),
     }
 }

@@ -12,7 +12,6 @@ use super::component::Base;
 use crate::bindings;
 use crate::fault::{Crash, WrongExport};
 use crate::host::Host;
-use crate::limits::Limits;
 
 type Handle = TypedFunc<(bindings::Message,), (Result<bindings::Verdict, bindings::Failure>,)>;
 
@@ -38,7 +37,7 @@ impl TypedDoor {
         let messages = (0..).zip(call.inputs.iter().zip(call.sizes)).zip(call.slots.iter_mut());
         for ((index, (input, size)), slot) in messages {
             // Bounds what the host builds of a verdict: lists in it may share guest memory.
-            store.set_hostcall_fuel(Limits::output_bytes(*size as usize));
+            store.set_hostcall_fuel(call.limits.output_bytes(*size as usize));
             let message = convert::message(index, input, call.needs, call.received_us);
             let result = self.handle.call(&mut *store, (message,));
             let (result,) = result.map_err(|error| classify(&error, store))?;

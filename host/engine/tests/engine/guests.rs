@@ -87,63 +87,8 @@ impl Guest<'_> {
     }
 }
 
-/// Does what the first byte of each body says: `p`ass, `d`rop with reason 1, `t`rap, `l`oop,
-/// eat `m`emory, `r`ecurse, give the record `x` twice, `s`kip the record, make the whole output
-/// `g`arbage, claim a `b`ig output, write one that is out of bounds (`o`), `w`ait a little.
-pub(crate) const CHAMELEON: &str = r#"
-    (func $body (param $frame i32) (result i32) (local $at i32)
-        (local.set $at (i32.add (local.get $frame) (i32.const 32)))
-        (loop $next
-            (if (i32.eq (i32.load (local.get $at)) (i32.const 4))
-                (then (return (i32.add (local.get $at) (i32.const 8)))))
-            (local.set $at (i32.add (local.get $at) (i32.add (i32.const 8) (i32.and
-                (i32.add (i32.load offset=4 (local.get $at)) (i32.const 7)) (i32.const -8)))))
-            (br $next))
-        (unreachable))
-    (func $recurse (param i32) (result i32)
-        (i32.add (i32.const 1) (call $recurse (i32.add (local.get 0) (i32.const 1)))))
-    (func $batch (param $in i32) (param $len i32) (result i64)
-        (local $out i32) (local $at i32) (local $n i32) (local $i i32) (local $c i32) (local $w i32)
-        (local.set $n (i32.load offset=8 (local.get $in)))
-        (local.set $out (i32.const 16384))
-        (local.set $at (i32.add (local.get $out) (i32.const 16)))
-        (block $done (loop $next
-            (br_if $done (i32.eq (local.get $i) (local.get $n)))
-            (local.set $c (i32.load8_u (call $body (i32.add (local.get $in) (i32.load offset=24
-                (i32.add (local.get $in) (i32.shl (local.get $i) (i32.const 2))))))))
-            (if (i32.eq (local.get $c) (i32.const 116)) (then (unreachable)))
-            (if (i32.eq (local.get $c) (i32.const 108)) (then (loop $for_ever (br $for_ever))))
-            (if (i32.eq (local.get $c) (i32.const 109)) (then (loop $more
-                (br_if $more (i32.ne (i32.const -1) (memory.grow (i32.const 16)))))
-                (unreachable)))
-            (if (i32.eq (local.get $c) (i32.const 114)) (then (drop (call $recurse (i32.const 0)))))
-            (if (i32.eq (local.get $c) (i32.const 103)) (then (return (i64.const 0x1000000008))))
-            (if (i32.eq (local.get $c) (i32.const 98)) (then (return (i64.const 0x7fffffff))))
-            (if (i32.eq (local.get $c) (i32.const 111)) (then (return (i64.const 0x7fffffff00000010))))
-            (if (i32.eq (local.get $c) (i32.const 119)) (then
-                (local.set $w (i32.const 20000000))
-                (loop $wait (br_if $wait (local.tee $w (i32.sub (local.get $w) (i32.const 1)))))))
-            (if (i32.ne (local.get $c) (i32.const 115)) (then
-                (i32.store (local.get $at) (local.get $i))
-                (i32.store offset=4 (local.get $at)
-                    (select (i32.const 0x10004) (i32.const 0)
-                        (i32.eq (local.get $c) (i32.const 100))))
-                (local.set $at (i32.add (local.get $at) (i32.const 8)))))
-            (if (i32.eq (local.get $c) (i32.const 120)) (then
-                (i32.store (local.get $at) (local.get $i))
-                (i32.store offset=4 (local.get $at) (i32.const 0))
-                (local.set $at (i32.add (local.get $at) (i32.const 8)))))
-            (local.set $i (i32.add (local.get $i) (i32.const 1)))
-            (br $next)))
-        (i32.store (local.get $out) (i32.const 0x3156474C))
-        (i32.store offset=4 (local.get $out) (i32.const 1))
-        (local.set $len (i32.sub (local.get $at) (local.get $out)))
-        (i32.store offset=8 (local.get $out)
-            (i32.div_u (i32.sub (local.get $len) (i32.const 16)) (i32.const 8)))
-        (i32.store offset=12 (local.get $out) (local.get $len))
-        (i64.or (i64.shl (i64.extend_i32_u (local.get $out)) (i64.const 32))
-            (i64.extend_i32_u (local.get $len))))
-"#;
+/// Does what the first byte of each body says.
+pub(crate) const CHAMELEON: &str = include_str!("../../../../tests/fixtures/chameleon.wat");
 
 pub(crate) fn message(body: impl Into<Vec<u8>>) -> Message {
     Message::new(Head::default(), body.into())

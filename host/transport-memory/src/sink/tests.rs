@@ -162,7 +162,7 @@ async fn connecting_declares_its_routes() {
         declare: None,
     };
     let missing = MemorySinkConnector::new(&broker, vec![route("x")]);
-    assert!(matches!(missing.connect(0).await, Err(ConnectError::Fatal(_))));
+    assert!(matches!(missing.connect(0).await, Err(ConnectError::FatalRoute(0, _))));
     let there = MemorySinkConnector::new(&broker, vec![route("amq.topic"), route("")]);
     assert!(there.connect(0).await.is_ok());
 }

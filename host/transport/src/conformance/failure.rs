@@ -8,7 +8,7 @@ use super::check::{
     CLOSE, end, ensure, number, numbered, numbers, outgoing, publish, put, same, sink, source, take,
 };
 use super::{Check, Fixture, Topology};
-use crate::{Backoff, PutError, Sink, Source, SourceError, reconnect};
+use crate::{Backoff, ConnectError, PutError, Sink, Source, SourceError, reconnect};
 
 pub(super) async fn a_cut_is_told_to_both_ends(fixture: &dyn Fixture) -> Check {
     let topology = fixture.fresh().await?;
@@ -109,8 +109,10 @@ struct Ends {
 async fn connect(fixture: &dyn Fixture, queue: &str) -> Result<Ends, String> {
     let sources = fixture.source(queue, 30);
     let sinks = fixture.sink();
-    let source = reconnect("suite", Backoff::default(), || sources.connect()).await?;
-    let sink = reconnect("suite", Backoff::default(), || sinks.connect(0)).await?;
+    let text = |error: ConnectError| error.to_string();
+    let backoff = Backoff::default();
+    let source = reconnect("suite", backoff, || sources.connect()).await.map_err(text)?;
+    let sink = reconnect("suite", backoff, || sinks.connect(0)).await.map_err(text)?;
     Ok(Ends { source, sink })
 }
 

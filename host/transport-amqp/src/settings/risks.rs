@@ -1,0 +1,127 @@
+//! Risks: settings with which a broker may lose messages whatever we do.
+
+use super::arguments::{Argument, Arguments};
+use super::{RouteSettings, SettingsError, SourceSettings};
+
+impl SourceSettings {
+    /// What may lose messages at the source; each with the way out.
+    pub fn risks(&self) -> Vec<SettingsError> {
+        let mut risks = Vec::new();
+        if let Some(queue) = self.declare.as_ref().and_then(|declare| declare.queue.as_ref()) {
+            let (path, arguments) = ("declare.queue", &queue.arguments);
+            judge_queue(&mut risks, path, queue.durable, arguments);
+            let limited = ["x-delivery-limit", "x-dead-letter-exchange"];
+            if is_quorum(arguments) && !limited.iter().any(|key| arguments.0.contains_key(*key)) {
+                let text = "from RabbitMQ 4 on, a quorum queue drops a message after 20 failed \
+                            deliveries; set x-dead-letter-exchange, or x-delivery-limit";
+                risks.push(SettingsError::new(format!("{path}.arguments"), text));
+            }
+        }
+        risks
+    }
+}
+
+impl RouteSettings {
+    /// What may lose messages at the target; each with the way out.
+    pub fn risks(&self) -> Vec<SettingsError> {
+        let mut risks = Vec::new();
+        let mut risk = |path: &str, text: &str| risks.push(SettingsError::new(path, text));
+        if !self.mandatory {
+            risk("mandatory", "the broker drops what no queue takes; leave `mandatory` true");
+        }
+        if !self.persistent {
+            risk(
+                "persistent",
+                "messages that are not persistent are gone after a restart of the broker; leave \
+                 `persistent` true",
+            );
+        }
+        if let Some(declare) = &self.declare {
+            if !declare.durable {
+                let text = "the exchange and its bindings are gone after a restart of the broker; \
+                            leave `durable` true";
+                risk("declare.durable", text);
+            }
+            if declare.auto_delete {
+                let text = "the broker deletes the exchange when its last queue is unbound; leave \
+                            `auto_delete` false";
+                risk("declare.auto_delete", text);
+            }
+            for (n, queue) in declare.queues.iter().enumerate() {
+                let path = format!("declare.queues[{n}]");
+                judge_queue(&mut risks, &path, queue.durable, &queue.arguments);
+            }
+        }
+        risks
+    }
+}
+
+fn judge_queue(risks: &mut Vec<SettingsError>, path: &str, durable: bool, arguments: &Arguments) {
+    let mut risk = |key: &str, text: &str| {
+        risks.push(SettingsError::new(format!("{path}.{key}"), text));
+    };
+    if !durable {
+        risk("durable", "the queue is gone after a restart of the broker; leave `durable` true");
+    }
+    let text = |key: &str| match arguments.0.get(key) {
+        Some(Argument::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let limited = ["x-max-length", "x-max-length-bytes"];
+    let limit = limited.into_iter().find(|key| arguments.0.contains_key(*key));
+    let refuses = text("x-overflow").starts_with("reject-publish");
+    if let Some(key) = limit.filter(|_| !refuses && text("x-dead-letter-exchange").is_empty()) {
+        let way_out = "when it is full the broker drops its oldest message; set x-overflow to \
+                       \"reject-publish\", or x-dead-letter-exchange";
+        risk(&format!("arguments.{key}"), way_out);
+    }
+}
+
+fn is_quorum(arguments: &Arguments) -> bool {
+    matches!(arguments.0.get("x-queue-type"), Some(Argument::Text(kind)) if kind == "quorum")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(risks: &[SettingsError], expected: &[&str]) {
+        let paths: Vec<_> = risks.iter().map(|risk| &*risk.path).collect();
+        assert_eq!(paths, expected, "{risks:?}");
+    }
+
+    #[test]
+    fn queues_that_lose_are_named() {
+        for (queue, expected) in [
+            ("", &[][..]),
+            ("durable = false", &["declare.queue.durable"]),
+            ("arguments = { x-queue-type = 'quorum' }", &["declare.queue.arguments"]),
+            ("arguments = { x-queue-type = 'quorum', x-delivery-limit = 5 }", &[]),
+            ("arguments = { x-queue-type = 'quorum', x-dead-letter-exchange = 'd' }", &[]),
+            ("arguments = { x-max-length = 5 }", &["declare.queue.arguments.x-max-length"]),
+            ("arguments = { x-max-length = 5, x-overflow = 'reject-publish' }", &[]),
+            ("arguments = { x-max-length-bytes = 5, x-dead-letter-exchange = 'd' }", &[]),
+        ] {
+            let text = format!("url = 'amqp://h'\nqueue = 'q'\n[declare.queue]\n{queue}");
+            check(&toml::from_str::<SourceSettings>(&text).unwrap().risks(), expected);
+        }
+    }
+
+    #[test]
+    fn routes_that_lose_are_named() {
+        for (route, expected) in [
+            ("", &[][..]),
+            ("mandatory = false\npersistent = false", &["mandatory", "persistent"]),
+            ("declare = { durable = false }", &["declare.durable"]),
+            ("declare = { auto_delete = true }", &["declare.auto_delete"]),
+            (
+                "declare = { queues = [{ name = 'a' }, { name = 'b', durable = false }] }",
+                &["declare.queues[1].durable"],
+            ),
+        ] {
+            let text = format!("exchange = 'e'\n{route}");
+            check(&toml::from_str::<RouteSettings>(&text).unwrap().risks(), expected);
+        }
+    }
+}
