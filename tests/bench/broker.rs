@@ -19,7 +19,6 @@ use crate::measure::{Samples, cpu_of};
 use crate::orders::order;
 
 const MESSAGES: usize = 50_000;
-const ROUNDS: usize = 11;
 const BODY: usize = 1024;
 const FROM: &str = "bench.from";
 const TO: &str = "bench.to";
@@ -75,9 +74,10 @@ pub(crate) async fn run() -> Result<()> {
         contender("lockgate, 4 plugins that pass", Some(pass), Some((0.97, 3.0))),
         contender("lockgate, filter·spam·jq·route", Some(ORDERS.to_owned()), Some((0.9, 20.0))),
     ];
+    let rounds = std::env::var("ROUNDS").map_or(Ok(11), |text| text.parse())?;
     let rabbit = Rabbit::start()?;
     let dir = tempfile::tempdir()?;
-    for round in 0..ROUNDS {
+    for round in 0..rounds {
         let turns = contenders.len();
         let in_turn = (round..round + turns).map(|turn| turn % turns);
         for at in in_turn {
@@ -87,13 +87,13 @@ pub(crate) async fn run() -> Result<()> {
         }
     }
     let [bare, ..] = &contenders;
-    report(&contenders, &bare.figures);
+    report(&contenders, &bare.figures, rounds);
     Ok(())
 }
 
-fn report(contenders: &[Contender], bare: &[Figures]) {
+fn report(contenders: &[Contender], bare: &[Figures], rounds: usize) {
     println!(
-        "\nRabbitMQ to RabbitMQ: {MESSAGES} persistent messages of {BODY} bytes, {ROUNDS} rounds in \
+        "\nRabbitMQ to RabbitMQ: {MESSAGES} persistent messages of {BODY} bytes, {rounds} rounds in \
          turns;\nmedians (least–most); µs are processor time a message, ratios are of one round's\n"
     );
     println!(

@@ -59,7 +59,7 @@ enum Verdict {
 impl Dispatcher {
     /// Runs until the lane's thread has ended and its last job is settled.
     pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Vec<Job>>) {
-        while let Some(mut block) = jobs.recv().await {
+        while let Some(mut block) = self.next(&mut jobs).await {
             while block.len() < BLOCK {
                 let Ok(more) = jobs.try_recv() else { break };
                 block.extend(more);
@@ -69,6 +69,17 @@ impl Dispatcher {
         for sink in self.sinks.drain(..).flatten() {
             sink.close(CLOSE).await;
         }
+    }
+
+    /// Waits for jobs, and lets the lane know that it does.
+    async fn next(&mut self, jobs: &mut mpsc::Receiver<Vec<Job>>) -> Option<Vec<Job>> {
+        if let Ok(ready) = jobs.try_recv() {
+            return Some(ready);
+        }
+        self.queue.set_hungry(true);
+        let next = jobs.recv().await;
+        self.queue.set_hungry(false);
+        next
     }
 
     async fn carry_out(&mut self, block: Vec<Job>) {

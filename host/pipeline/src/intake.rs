@@ -190,17 +190,26 @@ impl Intake {
                     self.give(lane, share);
                 }
             }
-            // Whole batches to the lane that has least to do: few messages are not spread thin.
             _ => {
                 while !taken.is_empty() {
-                    let rest = taken.split_off(taken.len().min(self.settings.batch_max));
-                    let share = std::mem::replace(taken, rest);
-                    let lanes = self.lanes.iter().enumerate();
-                    let lane = lanes.min_by_key(|(_, lane)| lane.len()).map_or(0, |(at, _)| at);
-                    self.give(lane, share);
+                    let (lane, room) = self.roomy();
+                    let rest = taken.split_off(taken.len().min(room));
+                    self.give(lane, std::mem::replace(taken, rest));
                 }
             }
         }
+    }
+
+    /// The first lane that fills a batch, and what is missing to it: few messages are not spread
+    /// thin. When all are at work, the one with the least waiting and a batch for it.
+    fn roomy(&self) -> (usize, usize) {
+        let loads = self.lanes.iter().map(|lane| lane.load()).enumerate();
+        let filling = loads.clone().find(|(_, (_, room))| *room > 0);
+        if let Some((lane, (_, room))) = filling {
+            return (lane, room);
+        }
+        let least = loads.min_by_key(|(_, (waiting, _))| *waiting).map_or(0, |(lane, _)| lane);
+        (least, self.settings.batch_max.max(1))
     }
 
     fn give(&self, lane: usize, share: Vec<Delivery>) {

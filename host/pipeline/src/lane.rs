@@ -10,6 +10,8 @@ use crate::stats::lock;
 /// What waits for one lane. Bounded by the pipeline's in-flight limit: intake takes nothing
 /// from the source beyond it.
 pub(crate) struct LaneQueue {
+    /// Deliveries that make a batch full.
+    full: usize,
     inner: Mutex<Inner>,
     ready: Condvar,
 }
@@ -17,16 +19,43 @@ pub(crate) struct LaneQueue {
 #[derive(Default)]
 struct Inner {
     waiting: VecDeque<Delivery>,
+    /// The dispatcher has nothing to do.
+    hungry: bool,
+    /// The lane's thread is at work, or waits for the dispatcher.
+    busy: bool,
     closed: bool,
 }
 
+impl Inner {
+    /// Whether it is time for a batch: a full one, or any for a dispatcher that is hungry.
+    /// While the dispatcher waits for confirms, small batches would only cost wake-ups.
+    fn is_due(&self, max: usize) -> bool {
+        self.waiting.len() >= max || (self.hungry && !self.waiting.is_empty())
+    }
+}
+
 impl LaneQueue {
-    pub(crate) fn new() -> Self {
-        Self { inner: Mutex::default(), ready: Condvar::new() }
+    pub(crate) fn new(full: usize) -> Self {
+        Self { full, inner: Mutex::default(), ready: Condvar::new() }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        lock(&self.inner).waiting.len()
+    /// What waits, and how much more the batch takes that is being filled: nothing while the
+    /// lane's thread is at work.
+    pub(crate) fn load(&self) -> (usize, usize) {
+        let inner = lock(&self.inner);
+        let waiting = inner.waiting.len();
+        (waiting, if inner.busy { 0 } else { self.full.saturating_sub(waiting) })
+    }
+
+    /// The dispatcher says whether it has nothing to do.
+    pub(crate) fn set_hungry(&self, hungry: bool) {
+        let mut inner = lock(&self.inner);
+        inner.hungry = hungry;
+        let due = inner.is_due(self.full);
+        drop(inner);
+        if due {
+            self.ready.notify_one();
+        }
     }
 
     /// Appends; gives back what came after the queue was closed.
@@ -36,8 +65,11 @@ impl LaneQueue {
             return deliveries.into_iter().collect();
         }
         inner.waiting.extend(deliveries);
+        let due = inner.is_due(self.full);
         drop(inner);
-        self.ready.notify_one();
+        if due {
+            self.ready.notify_one();
+        }
         Vec::new()
     }
 
@@ -49,18 +81,20 @@ impl LaneQueue {
         std::mem::take(&mut inner.waiting)
     }
 
-    /// Waits until something is there and takes it: at most `max` deliveries and `max_bytes` of
-    /// bodies, but always one. Never waits to fill a batch. False when closed.
-    pub(crate) fn take(&self, max: usize, max_bytes: usize, into: &mut Vec<Delivery>) -> bool {
+    /// Waits until a batch is full or the dispatcher hungry, and takes what is there: at most a
+    /// full batch and `max_bytes` of bodies, but always one delivery. False when closed.
+    pub(crate) fn take(&self, max_bytes: usize, into: &mut Vec<Delivery>) -> bool {
         let mut inner = lock(&self.inner);
-        while inner.waiting.is_empty() {
+        inner.busy = false;
+        while !inner.is_due(self.full) {
             if inner.closed {
                 return false;
             }
             inner = self.ready.wait(inner).unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+        inner.busy = true;
         let mut bytes = 0;
-        while into.len() < max {
+        while into.len() < self.full {
             let Some(next) = inner.waiting.front() else {
                 break;
             };
@@ -94,22 +128,47 @@ mod tests {
 
     #[test]
     fn batches_are_bounded_by_count_and_bytes() {
-        let queue = LaneQueue::new();
+        let queue = LaneQueue::new(2);
+        queue.set_hungry(true);
         queue.push([delivery(10), delivery(10), delivery(100), delivery(1), delivery(1)]);
         for expected in [vec![10, 10], vec![100], vec![1, 1]] {
             let mut batch = Vec::new();
-            assert!(queue.take(2, 50, &mut batch));
+            assert!(queue.take(50, &mut batch));
             let sizes: Vec<_> = batch.iter().map(|d| d.message.body().len()).collect();
             assert_eq!(sizes, expected);
         }
     }
 
     #[test]
+    fn a_batch_is_due_when_it_is_full_or_the_dispatcher_hungry() {
+        let queue = Arc::new(LaneQueue::new(2));
+        let (tell, told) = std::sync::mpsc::channel();
+        let lane = queue.clone();
+        let thread = std::thread::spawn(move || {
+            let mut batch = Vec::new();
+            while lane.take(1000, &mut batch) {
+                tell.send(batch.drain(..).count()).unwrap();
+            }
+        });
+        queue.push([delivery(1)]);
+        assert_eq!(queue.load(), (1, 1));
+        queue.push([delivery(1), delivery(1)]);
+        assert_eq!(told.recv(), Ok(2));
+        assert!(told.try_recv().is_err());
+        queue.set_hungry(true);
+        assert_eq!(told.recv(), Ok(1));
+        queue.push([delivery(1)]);
+        assert_eq!(told.recv(), Ok(1));
+        queue.close();
+        thread.join().unwrap();
+    }
+
+    #[test]
     fn a_closed_queue_gives_back_what_waits_and_what_comes_late() {
-        let queue = LaneQueue::new();
+        let queue = LaneQueue::new(1);
         queue.push([delivery(1), delivery(1)]);
         assert_eq!(queue.close().len(), 2);
         assert_eq!(queue.push([delivery(1)]).len(), 1);
-        assert!(!queue.take(1, 1, &mut Vec::new()));
+        assert!(!queue.take(1, &mut Vec::new()));
     }
 }

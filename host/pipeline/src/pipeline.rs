@@ -186,7 +186,7 @@ impl Lanes {
         lane: usize,
         running: watch::Receiver<bool>,
     ) -> Result<(), PipelineError> {
-        let queue = Arc::new(LaneQueue::new());
+        let queue = Arc::new(LaneQueue::new(self.settings.batch_max.max(1)));
         self.queues.push(queue.clone());
         let (jobs, jobs_taken) = mpsc::channel(LANE_AHEAD);
         let (opened, open) = oneshot::channel();
@@ -255,7 +255,7 @@ struct Worker {
 impl Worker {
     fn run(self, mut executor: Executor) {
         let mut batch = Vec::with_capacity(self.settings.batch_max);
-        while self.queue.take(self.settings.batch_max, self.settings.batch_bytes, &mut batch) {
+        while self.queue.take(self.settings.batch_bytes, &mut batch) {
             // What the broker delivers again anyway is not worth the work, nor the double.
             let taken = batch.len();
             batch.retain(|delivery: &Delivery| delivery.ack.is_live());

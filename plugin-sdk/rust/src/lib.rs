@@ -42,6 +42,7 @@ mod batch;
 mod output;
 mod read;
 
+mod allocator;
 mod describe;
 mod guest;
 pub mod host;
@@ -54,6 +55,7 @@ pub mod door;
 #[cfg(test)]
 mod golden;
 
+pub use allocator::Allocator;
 pub use batch::{BadFrame, Batch, Malformed};
 pub use delta::{Change, Changes, Delta};
 pub use describe::Description;

@@ -18,4 +18,7 @@ mod transform;
 pub use settings::{OnError, Scalar, Settings};
 pub use transform::Transform;
 
+#[global_allocator]
+static ALLOCATOR: lockgate_plugin::Allocator = lockgate_plugin::Allocator::new();
+
 lockgate_plugin::export!(Transform);

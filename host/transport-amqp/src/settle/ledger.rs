@@ -11,8 +11,10 @@ pub(super) const FLUSH_COUNT: usize = 64;
 /// Longest wait of an ack for more to tell with it.
 const FLUSH_AFTER: Duration = Duration::from_millis(2);
 
-/// Longest wait of acks behind a delivery that is not settled yet; then they are told singly.
-const HOLE_AFTER: Duration = Duration::from_millis(20);
+/// Longest wait of acks behind one delivery that is not settled yet; then they are told singly,
+/// which costs the broker much more. Some times what a block of publishes takes to be confirmed,
+/// for lanes overtake each other by a block.
+const HOLE_AFTER: Duration = Duration::from_millis(100);
 
 /// Settled entries kept for lack of a reason to move the others.
 const COMPACT: usize = 64;
@@ -47,7 +49,7 @@ pub(super) struct Ledger {
     untold: usize,
     /// The prefix that may be acked in one: its last tag, its size, since when.
     prefix: Option<(u64, usize, Instant)>,
-    /// Acked behind an open one: how many, since when.
+    /// Acked behind an open one: how many, and since when that one is the first that is open.
     behind: Option<(usize, Instant)>,
     retries: Vec<(Instant, u64)>,
     now: Vec<Tell>,
@@ -128,7 +130,7 @@ impl Ledger {
                     (*last, *count) = (tag, *count + 1);
                     self.untold -= 1;
                     self.behind = match self.behind {
-                        Some((count, since)) if count > 1 => Some((count - 1, since)),
+                        Some((count, _)) if count > 1 => Some((count - 1, now)),
                         _ => None,
                     };
                 }

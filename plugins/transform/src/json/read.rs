@@ -78,7 +78,7 @@ impl Reader<'_> {
     fn object(&mut self, depth: usize) -> Result<Val, NotJson> {
         // The outermost object has room from the start for as many members as are likely. Inner
         // ones have not: there can be very many, and small.
-        let room = if depth == 1 { (self.shared.len() / 32).min(64) } else { 0 };
+        let room = if depth == 1 { (self.shared.len() / 24).min(64) } else { 0 };
         let mut members = Map::with_capacity_and_hasher(room, Default::default());
         self.sequence(b'}', depth, |reader, next| {
             if next != b'"' {

@@ -73,6 +73,7 @@ fn write_number(number: &Num, out: &mut Vec<u8>) -> Result<(), Unwritable> {
     match number {
         Num::Dec(digits) => out.extend_from_slice(digits.as_bytes()),
         Num::Float(float) if !float.is_finite() => return Err(Unwritable::Number(*float)),
+        Num::Int(int) => out.extend_from_slice(itoa::Buffer::new().format(*int).as_bytes()),
         // Writing to a vector does not fail.
         number => drop(write!(out, "{number}")),
     }
