@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
@@ -13,7 +12,7 @@ use wasmtime::{Config, OptLevel};
 
 use crate::cache::{Artifact, Cache};
 use crate::compile::{Compiler, Kind};
-use crate::deadline::{Epochs, tick};
+use crate::deadline::Epochs;
 use crate::error::LoadError;
 use crate::limits::WASM_STACK;
 use crate::precheck::vet;
@@ -71,9 +70,7 @@ struct Inner {
     compiles: AtomicU64,
     /// Code that some plugin still uses; the lock also makes compilations one at a time.
     artifacts: Mutex<HashMap<Digest, Weak<Artifact>>>,
-    epochs: Arc<Epochs>,
-    /// Dropped with the engine, which ends the ticker.
-    _ticker: Sender<()>,
+    epochs: Epochs,
 }
 
 impl Engine {
@@ -83,16 +80,12 @@ impl Engine {
     /// [`LoadError::Engine`] when wasmtime does not support this machine or no thread starts.
     pub fn new(config: EngineConfig) -> Result<Self, LoadError> {
         let wasm = wasmtime_engine(true)?;
-        let (stop, stopped) = channel();
-        let epochs = Arc::new(Epochs::default());
+        let (epochs, ticker) = Epochs::new();
         let weak = wasm.weak();
         let cache = config.cache_dir.and_then(|dir| Cache::open(&dir, &wasm));
         std::thread::Builder::new()
             .name("epoch".into())
-            .spawn({
-                let epochs = epochs.clone();
-                move || tick(&weak, &epochs, &stopped)
-            })
+            .spawn(move || ticker.run(&weak))
             .map_err(|error| LoadError::Engine(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             wasm,
@@ -101,7 +94,6 @@ impl Engine {
             compiles: AtomicU64::new(0),
             artifacts: Mutex::default(),
             epochs,
-            _ticker: stop,
         })))
     }
 
@@ -114,7 +106,7 @@ impl Engine {
         &self.0.wasm
     }
 
-    pub(crate) fn epochs(&self) -> &Arc<Epochs> {
+    pub(crate) fn epochs(&self) -> &Epochs {
         &self.0.epochs
     }
 

@@ -48,6 +48,7 @@ impl Host {
         limits: &Limits,
         instance: u64,
     ) -> Self {
+        engine.epochs().resolve(limits.time);
         Self {
             limiter: Limiter::new(limits),
             deadline: Deadline::new(engine.epochs().clone()),

@@ -9,7 +9,10 @@ use crate::guests::{Guest, engine};
 fn refused(bytes: &[u8], part: &str) {
     match engine().load(bytes, Grants::default(), &Limits::default()) {
         Ok(plugin) => panic!("{plugin:?} was loaded"),
-        Err(error) => assert!(error.to_string().contains(part), "{error}"),
+        Err(error) => {
+            let text = format!("{error}; {}", error.way_out());
+            assert!(text.contains(part), "{text}");
+        }
     }
 }
 
