@@ -8,6 +8,7 @@ target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export CARGO_TARGET_DIR := $(target)
 plugins_args := --manifest-path plugins/Cargo.toml --target-dir $(target)/plugins-build
 sdk_args := --manifest-path plugin-sdk/rust/Cargo.toml --target-dir $(target)/plugins-build
+trainer_args := --manifest-path plugins/spam-check/trainer/Cargo.toml --target-dir $(target)/plugins-build
 
 # Always the whole workspace with the features of its tests: cargo picks features by what it is
 # asked to build, and another choice would compile wasmtime and tokio a second time.
@@ -55,6 +56,7 @@ plugins-test:
 	@echo 'test: plugins and SDK, natively'
 	@cargo test --quiet $(plugins_args) --workspace
 	@cargo test --quiet $(sdk_args)
+	@cargo test --quiet $(trainer_args)
 
 vectors:
 	@echo 'test: golden vectors of the frame format'
@@ -66,13 +68,15 @@ e2e: setup plugins
 	@LOCKGATE_LONG=$(LONG) $(target)/debug/with-rabbit $(test_host) --test e2e -- $(E2E)
 
 check: setup plugins
-	@cargo fmt --check
-	@cargo fmt --check --manifest-path plugins/Cargo.toml
-	@cargo fmt --check --manifest-path plugin-sdk/rust/Cargo.toml
+	@cargo fmt --all --check
+	@cargo fmt --all --check --manifest-path plugins/Cargo.toml
+	@cargo fmt --all --check --manifest-path plugin-sdk/rust/Cargo.toml
+	@cargo fmt --all --check --manifest-path plugins/spam-check/trainer/Cargo.toml
 	@cargo xtask tidy
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet $(plugins_args) --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet $(sdk_args) --all-targets -- -D warnings
+	@cargo clippy --quiet $(trainer_args) --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
 	  for manifest in Cargo.toml plugins/Cargo.toml plugin-sdk/rust/Cargo.toml; do \
 	    cargo deny --offline --log-level error --config $(CURDIR)/deny.toml \

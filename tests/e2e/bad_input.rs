@@ -89,6 +89,35 @@ fn guests(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What may lose messages is no mistake of the file: `check` warns, and the file is fit to run.
+#[test]
+fn risky_settings_are_warned_about() -> Result<()> {
+    let scene = Scene::shared("risky")?;
+    let text = "version = 1\n\
+        name = \"risky\"\n\
+        [source.amqp]\n\
+        url = \"amqp://localhost\"\n\
+        queue = \"in\"\n\
+        [source.amqp.declare]\n\
+        queue = { arguments = { x-queue-type = \"quorum\" } }\n\
+        [[stage]]\n\
+        name = \"all\"\n\
+        plugin = \"filter\"\n\
+        config = { when = \"true\" }\n\
+        [route.default]\n\
+        amqp = { exchange = \"out\", mandatory = false }\n\
+        [dead_letter]\n\
+        amqp = { exchange = \"dead\", declare = { queues = [{ name = \"dead\", durable = false }] } }\n";
+    fs::write(scene.dir().join("risky.toml"), text)?;
+    let ended = Ended::of(scene.dir(), &["check", "risky.toml"], &[], PATIENCE)?;
+    ensure!(ended.code == Some(0), "exit code {:?}: {}", ended.code, ended.stderr);
+    let places: Vec<_> = ended.stderr.lines().filter_map(|line| line.split_once("--> ")).collect();
+    let places: Vec<_> = places.iter().map(|(_, place)| *place).collect();
+    ensure!(ended.stderr.matches("warning[LG0703]").count() == 3, "{}", ended.stderr);
+    ensure!(places == ["risky.toml:7:23", "risky.toml:13:40", "risky.toml:15:78"], "{places:?}");
+    Ok(())
+}
+
 /// What can heal is no mistake of the file: the daemon waits for it, says so, and obeys SIGTERM.
 #[test]
 fn an_unreachable_broker_is_waited_for() -> Result<()> {

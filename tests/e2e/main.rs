@@ -12,4 +12,5 @@ mod hostile_publisher;
 mod orders;
 mod passthrough;
 mod restart;
+mod tls;
 mod unroutable;

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -57,17 +57,44 @@ impl Rabbit {
     /// # Errors
     /// When RabbitMQ is not installed or does not come up; with the end of its log.
     pub fn start() -> Result<Self> {
+        Self::with("", "[].\n")
+    }
+
+    /// As [`Rabbit::start`]; also listens on a port of its own for TLS with client certificates,
+    /// by which users may log in: their common name is the user's. Certificates and keys (`ca`,
+    /// `server`) are in the folder `tls`.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_tls(tls: &Path) -> Result<(Self, u16)> {
+        let (port, tls) = (ports::free()?, tls.display());
+        let config = format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\n\
+             ssl_options.cacertfile = {tls}/ca.pem\n\
+             ssl_options.certfile = {tls}/server.pem\n\
+             ssl_options.keyfile = {tls}/server.key\n\
+             ssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = true\n\
+             auth_mechanisms.1 = EXTERNAL\n\
+             auth_mechanisms.2 = PLAIN\n\
+             ssl_cert_login_from = common_name\n"
+        );
+        Ok((Self::with(&config, "[rabbitmq_auth_mechanism_ssl].\n")?, port))
+    }
+
+    fn with(more: &str, plugins: &str) -> Result<Self> {
         let scripts = place::rabbitmq_scripts()?;
         let dir = place::scratch("rabbit")?;
         let (port, dist) = (ports::free()?, ports::free()?);
         let node = format!("lockgate-{}-{port}@localhost", std::process::id());
-        fs::write(dir.path().join("enabled_plugins"), "[].\n")?;
+        fs::write(dir.path().join("enabled_plugins"), plugins)?;
         let config = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\n\
              distribution.listener.port_range.min = {dist}\n\
              distribution.listener.port_range.max = {dist}\n\
              disk_free_limit.absolute = 50MB\n\
-             log.file.level = info\n"
+             log.file.level = info\n\
+             {more}"
         );
         fs::write(dir.path().join("rabbitmq.conf"), config)?;
         let rabbit = Self { dir, scripts, node, port, process: Mutex::default() };

@@ -39,7 +39,14 @@ impl Scene {
     /// # Errors
     /// When there is no broker.
     pub fn own(name: &str) -> Result<Self> {
-        let rabbit = Rabbit::start()?;
+        Self::on(name, Rabbit::start()?)
+    }
+
+    /// On a broker that was started for it in a way of its own.
+    ///
+    /// # Errors
+    /// When there is no room for its folder.
+    pub fn on(name: &str, rabbit: Rabbit) -> Result<Self> {
         Self::new(name, rabbit.url(), Some(rabbit))
     }
 

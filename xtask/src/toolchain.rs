@@ -58,12 +58,22 @@ impl Toolchain {
             .arg("--manifest-path")
             .arg(paths.root.join("plugins/Cargo.toml"))
             .arg("--target-dir")
-            .arg(paths.plugins_target());
+            .arg(paths.plugins_target())
+            .env("CARGO_ENCODED_RUSTFLAGS", remapped(paths));
         if matches!(self, Self::Debian { .. }) {
             command.arg("-Zbuild-std=std,panic_abort");
         }
         command
     }
+}
+
+/// Flags that keep this machine's folders out of the modules: the same sources give the same digest.
+fn remapped(paths: &Paths) -> String {
+    let home = || env::home_dir().map(|home| home.join(".cargo"));
+    let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home).unwrap_or_default();
+    [(cargo.as_path(), "cargo"), (paths.root.as_path(), "lockgate")]
+        .map(|(from, to)| format!("--remap-path-prefix={}=/{to}", from.display()))
+        .join("\x1f")
 }
 
 fn has_target() -> bool {

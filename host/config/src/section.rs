@@ -79,8 +79,8 @@ impl Section {
         reader::read(self, diagnostics).0
     }
 
-    /// An error about the value at `path`: keys and array indices with dots between them, as in
-    /// `bindings.0.routing_key`, and nothing for the table itself. Where the path ends early, the
+    /// An error about the value at `path`: keys and array indices, as in `bindings[0].routing_key`
+    /// or `bindings.0.routing_key`, and nothing for the table itself. Where the path ends early, the
     /// error is at the deepest part of it that exists.
     pub fn diagnostic_at(&self, path: &str, message: impl AsRef<str>) -> Diagnostic {
         self.diagnostic(Code::BadSetting, path, message)
@@ -161,7 +161,7 @@ impl fmt::Debug for Section {
 }
 
 fn steps(path: &str) -> impl Iterator<Item = &str> {
-    path.split('.').filter(|step| !step.is_empty())
+    path.split(['.', '[', ']']).filter(|step| !step.is_empty())
 }
 
 /// `message` without what variables and secret files put into `node` or anything in it. What a

@@ -20,7 +20,7 @@ use clap::Parser;
 // Messages are made by one thread and dropped by another: a fifth of the daemon's processor time
 // went into the C library's allocator.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {

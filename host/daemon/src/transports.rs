@@ -78,7 +78,9 @@ impl Places {
             ConnectError::Retry(_) => Code::BrokerUnreachable,
             _ => Code::BrokerRefused,
         };
-        section.diagnostic(code, path, error.to_string())
+        section
+            .diagnostic(code, path, error.to_string())
+            .help("mend the file or the broker; `lockgate check --broker` tells whether it fits")
     }
 
     /// Why a stage cannot be opened.

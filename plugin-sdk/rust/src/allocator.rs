@@ -204,7 +204,7 @@ mod tests {
         for _ in 0..20_000 {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let roll = (dice >> 33) as usize;
-            if used.len() > 100 || (roll % 3 == 0 && !used.is_empty()) {
+            if used.len() > 100 || (roll.is_multiple_of(3) && !used.is_empty()) {
                 let (block, class) = used.swap_remove(roll % used.len());
                 lists.give(class, block as *mut u8);
                 continue;

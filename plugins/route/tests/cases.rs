@@ -1,10 +1,10 @@
 //! The cases in `cases/`, each through the bytes that cross into the sandbox.
 
 #[cfg(test)]
-#[path = "../../filter/tests/cases/runner.rs"]
-mod runner;
+#[path = "../../case_runner.rs"]
+mod case_runner;
 
 #[test]
 fn cases() {
-    runner::run::<route::Router>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
+    case_runner::run::<route::Router>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
 }

@@ -1,9 +1,0 @@
-//! The cases in `cases/`, each through the bytes that cross into the sandbox.
-
-#[cfg(test)]
-mod runner;
-
-#[test]
-fn cases() {
-    runner::run::<filter::Filter>(concat!(env!("CARGO_MANIFEST_DIR"), "/cases"));
-}
