@@ -78,7 +78,7 @@ check: setup plugins
 	@cargo clippy --quiet $(sdk_args) --all-targets -- -D warnings
 	@cargo clippy --quiet $(trainer_args) --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
-	  for manifest in Cargo.toml plugins/Cargo.toml plugin-sdk/rust/Cargo.toml; do \
+	  for manifest in Cargo.toml plugins/Cargo.toml plugin-sdk/rust/Cargo.toml plugins/spam-check/trainer/Cargo.toml; do \
 	    cargo deny --offline --log-level error --config $(CURDIR)/deny.toml \
 	      --manifest-path $$manifest check bans licenses sources || exit 1; done; \
 	else echo 'check: licences and bans skipped; `cargo install cargo-deny` to have them'; fi
