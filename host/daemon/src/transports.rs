@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lockgate_config::{Code, Diagnostic, Endpoint, PipelineSpec, Section, Transport};
 use lockgate_pipeline::{Routes, Target};
+use lockgate_transport::declare::SettingsError;
 use lockgate_transport::{ConnectError, SinkConnector, SourceConnector};
 use lockgate_transport_amqp::{self as amqp, AmqpSink, AmqpSource};
 use lockgate_transport_memory::{
@@ -89,33 +90,9 @@ impl Places {
     }
 }
 
-/// An error of a transport's own settings: where and what.
-trait SettingsError {
-    fn path(&self) -> &str;
-    fn message(&self) -> &str;
-}
-
-impl SettingsError for amqp::SettingsError {
-    fn path(&self) -> &str {
-        &self.path
-    }
-    fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-impl SettingsError for memory::SettingsError {
-    fn path(&self) -> &str {
-        &self.path
-    }
-    fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-fn judge<T: DeserializeOwned, E: SettingsError>(
+fn judge<T: DeserializeOwned>(
     section: &Section,
-    validate: impl Fn(&T) -> Vec<E>,
+    validate: impl Fn(&T) -> Vec<SettingsError>,
 ) -> Vec<Diagnostic> {
     match section.parse::<T>() {
         Err(diagnostics) => diagnostics,
@@ -123,13 +100,13 @@ fn judge<T: DeserializeOwned, E: SettingsError>(
     }
 }
 
-fn explain<E: SettingsError>(section: &Section, errors: &[E]) -> Vec<Diagnostic> {
-    errors.iter().map(|error| section.diagnostic_at(error.path(), error.message())).collect()
+fn explain(section: &Section, errors: &[SettingsError]) -> Vec<Diagnostic> {
+    errors.iter().map(|error| section.diagnostic_at(&error.path, &error.message)).collect()
 }
 
 fn warn<'a>(
     section: &'a Section,
-    risks: &'a [amqp::SettingsError],
+    risks: &'a [SettingsError],
 ) -> impl Iterator<Item = Diagnostic> + 'a {
     risks.iter().map(|risk| section.diagnostic(Code::MayLose, &risk.path, &risk.message))
 }

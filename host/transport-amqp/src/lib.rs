@@ -22,7 +22,7 @@ mod sink;
 
 mod status;
 
-pub use settings::{RouteSettings, SettingsError, SourceSettings};
+pub use settings::{RouteSettings, SourceSettings};
 pub use sink::{AmqpSink, Shared};
 pub use source::AmqpSource;
 pub use status::Status;

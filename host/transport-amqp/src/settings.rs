@@ -9,9 +9,10 @@ mod endpoint;
 mod risks;
 mod secret;
 
+use lockgate_transport::declare::{Arguments, DeclareSource, DeclareTarget, SettingsError};
 use serde::Deserialize;
 
-pub use arguments::{Argument, Arguments};
+pub(crate) use arguments::field_table;
 pub use endpoint::{Endpoint, Login, TlsSettings};
 pub use secret::Secret;
 
@@ -20,21 +21,6 @@ pub(crate) const SHORT_STRING_MAX: usize = 255;
 
 /// Largest heartbeat interval, seconds: half an hour, the broker's own ack timeout.
 const HEARTBEAT_MAX: u16 = 1800;
-
-/// One thing wrong with the settings, or risky. Contains no credential.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {message}")]
-pub struct SettingsError {
-    /// The key below the table, as in `declare.queue`.
-    pub path: String,
-    pub message: String,
-}
-
-impl SettingsError {
-    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
-    }
-}
 
 /// `[source.amqp]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -120,91 +106,6 @@ pub enum Grant {
     DirectReplyTo,
 }
 
-/// `[source.amqp.declare]`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareSource {
-    pub queue: Option<DeclareQueue>,
-    pub exchange: Option<DeclareExchange>,
-    #[serde(default)]
-    pub bindings: Vec<Binding>,
-}
-
-/// `declare = {…}` of a route: the exchange, by the name of the route's `exchange`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareTarget {
-    #[serde(rename = "type", default = "default_kind")]
-    pub kind: String,
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub auto_delete: bool,
-    #[serde(default)]
-    pub internal: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-    /// Queues to make and to bind to the exchange.
-    #[serde(default)]
-    pub queues: Vec<TargetQueue>,
-}
-
-/// A queue behind a route.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetQueue {
-    pub name: String,
-    #[serde(default)]
-    pub routing_key: String,
-    #[serde(default)]
-    pub binding_arguments: Arguments,
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareQueue {
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub auto_delete: bool,
-    #[serde(default)]
-    pub exclusive: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareExchange {
-    pub name: String,
-    #[serde(rename = "type", default = "default_kind")]
-    pub kind: String,
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub auto_delete: bool,
-    #[serde(default)]
-    pub internal: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
-/// A binding of the source queue.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Binding {
-    #[serde(default)]
-    pub routing_key: String,
-    /// Default: the exchange declared beside it.
-    pub exchange: Option<String>,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
 fn default_prefetch() -> u16 {
     1000
 }
@@ -213,9 +114,6 @@ fn default_heartbeat() -> u16 {
 }
 fn default_true() -> bool {
     true
-}
-fn default_kind() -> String {
-    "direct".to_owned()
 }
 fn default_max_body() -> u64 {
     16 << 20
@@ -232,9 +130,9 @@ impl SourceSettings {
         if self.prefetch == 0 {
             errors.push(SettingsError::new("prefetch", "0 means no limit; give 1 to 65535"));
         }
-        self.arguments.validate("arguments", &mut errors);
+        arguments::check(&self.arguments, "arguments", &mut errors);
         if let Some(declare) = &self.declare {
-            declare.validate(&mut errors);
+            check_declared(declare, &mut errors);
         }
         errors
     }
@@ -278,14 +176,14 @@ impl RouteSettings {
                 ));
             }
             kind(&mut errors, "declare.type", &declare.kind);
-            declare.arguments.validate("declare.arguments", &mut errors);
+            arguments::check(&declare.arguments, "declare.arguments", &mut errors);
             for (n, queue) in declare.queues.iter().enumerate() {
                 let path = format!("declare.queues[{n}]");
                 name(&mut errors, &format!("{path}.name"), &queue.name, true);
                 short(&mut errors, &format!("{path}.routing_key"), &queue.routing_key);
-                queue.arguments.validate(&format!("{path}.arguments"), &mut errors);
+                arguments::check(&queue.arguments, &format!("{path}.arguments"), &mut errors);
                 let binding = format!("{path}.binding_arguments");
-                queue.binding_arguments.validate(&binding, &mut errors);
+                arguments::check(&queue.binding_arguments, &binding, &mut errors);
             }
         }
         errors
@@ -323,40 +221,38 @@ impl RouteSettings {
     }
 }
 
-impl DeclareSource {
-    fn validate(&self, errors: &mut Vec<SettingsError>) {
-        if let Some(queue) = &self.queue {
-            queue.arguments.validate("declare.queue.arguments", errors);
-            if queue.auto_delete {
-                errors.push(SettingsError::new(
-                    "declare.queue.auto_delete",
-                    "the broker would delete the queue and its messages at the first disconnect",
-                ));
-            }
-            if queue.exclusive {
-                errors.push(SettingsError::new(
-                    "declare.queue.exclusive",
-                    "the broker would delete the queue and its messages at the first disconnect",
-                ));
-            }
+fn check_declared(declare: &DeclareSource, errors: &mut Vec<SettingsError>) {
+    if let Some(queue) = &declare.queue {
+        arguments::check(&queue.arguments, "declare.queue.arguments", errors);
+        if queue.auto_delete {
+            errors.push(SettingsError::new(
+                "declare.queue.auto_delete",
+                "the broker would delete the queue and its messages at the first disconnect",
+            ));
         }
-        if let Some(exchange) = &self.exchange {
-            name(errors, "declare.exchange.name", &exchange.name, true);
-            kind(errors, "declare.exchange.type", &exchange.kind);
-            exchange.arguments.validate("declare.exchange.arguments", errors);
+        if queue.exclusive {
+            errors.push(SettingsError::new(
+                "declare.queue.exclusive",
+                "the broker would delete the queue and its messages at the first disconnect",
+            ));
         }
-        for (n, binding) in self.bindings.iter().enumerate() {
-            let path = format!("declare.bindings[{n}]");
-            short(errors, &format!("{path}.routing_key"), &binding.routing_key);
-            binding.arguments.validate(&format!("{path}.arguments"), errors);
-            match &binding.exchange {
-                Some(exchange) => name(errors, &format!("{path}.exchange"), exchange, true),
-                None if self.exchange.is_none() => errors.push(SettingsError::new(
-                    format!("{path}.exchange"),
-                    "name the exchange, or declare one beside",
-                )),
-                None => {}
-            }
+    }
+    if let Some(exchange) = &declare.exchange {
+        name(errors, "declare.exchange.name", &exchange.name, true);
+        kind(errors, "declare.exchange.type", &exchange.kind);
+        arguments::check(&exchange.arguments, "declare.exchange.arguments", errors);
+    }
+    for (n, binding) in declare.bindings.iter().enumerate() {
+        let path = format!("declare.bindings[{n}]");
+        short(errors, &format!("{path}.routing_key"), &binding.routing_key);
+        arguments::check(&binding.arguments, &format!("{path}.arguments"), errors);
+        match &binding.exchange {
+            Some(exchange) => name(errors, &format!("{path}.exchange"), exchange, true),
+            None if declare.exchange.is_none() => errors.push(SettingsError::new(
+                format!("{path}.exchange"),
+                "name the exchange, or declare one beside",
+            )),
+            None => {}
         }
     }
 }

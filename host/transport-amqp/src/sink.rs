@@ -14,12 +14,13 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, PublisherConfirm};
+use lockgate_transport::declare::SettingsError;
 use lockgate_transport::{ConnectError, Outgoing, PutError, Sink, SinkConnector};
 use tokio::sync::Mutex;
 
 use crate::connection::{CONNECT, Link, ok};
 use crate::convert::{Limits, Publish, publish};
-use crate::settings::{Endpoint, Grant, RouteSettings, SettingsError};
+use crate::settings::{Endpoint, Grant, RouteSettings};
 use crate::status::Status;
 use crate::topology::{TargetExchange, Topology};
 

@@ -9,11 +9,12 @@ use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::AMQPValue;
 use lapin::{Channel, Consumer};
 use lockgate_message::{AckHandle, Delivery, Settle};
+use lockgate_transport::declare::SettingsError;
 use lockgate_transport::{ConnectError, Source, SourceConnector, SourceError};
 
 use crate::connection::{CONNECT, Link};
 use crate::guard::{Inbox, Taken};
-use crate::settings::{Endpoint, SettingsError, SourceSettings};
+use crate::settings::{Endpoint, SourceSettings, field_table};
 use crate::settle::Settler;
 use crate::status::Status;
 use crate::topology::{Topology, short};
@@ -58,7 +59,7 @@ impl AmqpSource {
         let refused = |error| topology.refused("queue", queue, &error, true);
         let channel = link.connection.create_channel().await.map_err(refused)?;
         channel.basic_qos(*prefetch, BasicQosOptions::default()).await.map_err(refused)?;
-        let mut arguments = self.settings.arguments.to_table();
+        let mut arguments = field_table(&self.settings.arguments);
         if let Some(priority) = self.settings.priority {
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         }

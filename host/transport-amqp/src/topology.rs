@@ -5,13 +5,13 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use lockgate_transport::ConnectError;
+use lockgate_transport::declare::{
+    Binding, DeclareExchange, DeclareQueue, DeclareTarget, TargetQueue,
+};
 
 use crate::connection::Link;
 use crate::fault::{Refusal, connect, refusal, said};
-use crate::settings::{
-    Binding, DeclareExchange, DeclareQueue, DeclareTarget, Endpoint, TargetQueue,
-};
-use crate::settings::{RouteSettings, SourceSettings};
+use crate::settings::{Endpoint, RouteSettings, SourceSettings, field_table};
 
 /// Says what goes wrong on one connection.
 #[derive(Clone, Copy)]
@@ -121,7 +121,7 @@ impl Topology<'_> {
             ..Default::default()
         };
         let declared =
-            channel.queue_declare(short(name)?, options, queue.arguments.to_table()).await;
+            channel.queue_declare(short(name)?, options, field_table(&queue.arguments)).await;
         declared.map(drop).map_err(|error| self.refused("queue", name, &error, true))
     }
 
@@ -144,7 +144,7 @@ impl Topology<'_> {
         };
         let name = short(&exchange.name)?;
         let kind = ExchangeKind::Custom(exchange.kind.clone());
-        let arguments = exchange.arguments.to_table();
+        let arguments = field_table(&exchange.arguments);
         let declared = channel.exchange_declare(name, kind, options, arguments).await;
         declared.map_err(|error| self.refused("exchange", &exchange.name, &error, true))
     }
@@ -171,7 +171,7 @@ impl Topology<'_> {
     ) -> Result<(), ConnectError> {
         let (queue, key) = (short(queue)?, short(&binding.routing_key)?);
         let options = QueueBindOptions::default();
-        let arguments = binding.arguments.to_table();
+        let arguments = field_table(&binding.arguments);
         let bound = channel.queue_bind(queue, short(exchange)?, key, options, arguments).await;
         bound.map_err(|error| self.refused("exchange", exchange, &error, true))
     }

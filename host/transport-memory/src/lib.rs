@@ -44,10 +44,7 @@ mod source;
 pub use broker::Broker;
 pub use error::BrokerError;
 pub use options::{ExchangeKind, ExchangeOptions, QueueOptions};
-pub use settings::{
-    Argument, Arguments, Binding, DeclareExchange, DeclareQueue, DeclareSource, DeclareTarget,
-    RouteSettings, SettingsError, SourceSettings, TargetQueue,
-};
+pub use settings::{RouteSettings, SourceSettings};
 pub use sink::MemorySinkConnector;
 pub use source::MemorySourceConnector;
 pub use state::Stats;

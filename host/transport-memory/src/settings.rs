@@ -3,22 +3,14 @@
 //! The shapes are those of the AMQP transport, so that a pipeline moves between the two by the
 //! name of a table. A route may besides declare queues, for nobody else can make them here.
 
-use std::collections::BTreeMap;
-
 use lockgate_message::{Table, Value};
+use lockgate_transport::declare::{
+    Argument, Arguments, DeclareExchange, DeclareQueue, DeclareSource, DeclareTarget, SettingsError,
+};
 use serde::Deserialize;
 
 use crate::topology::SHORT_STRING_MAX;
 use crate::{Broker, BrokerError, ExchangeOptions, QueueOptions};
-
-/// One thing wrong with the settings.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}: {message}")]
-pub struct SettingsError {
-    /// The key below the table, as in `declare.queue`.
-    pub path: String,
-    pub message: String,
-}
 
 /// `[source.memory]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -43,136 +35,23 @@ pub struct RouteSettings {
     pub declare: Option<DeclareTarget>,
 }
 
-/// `[source.memory.declare]`.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareSource {
-    pub queue: Option<DeclareQueue>,
-    pub exchange: Option<DeclareExchange>,
-    #[serde(default)]
-    pub bindings: Vec<Binding>,
-}
-
-/// `declare = {…}` of a route: the exchange, by the name of the route's `exchange`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareTarget {
-    #[serde(rename = "type", default = "default_kind")]
-    pub kind: String,
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub auto_delete: bool,
-    #[serde(default)]
-    pub internal: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-    /// Queues to make and to bind to the exchange.
-    #[serde(default)]
-    pub queues: Vec<TargetQueue>,
-}
-
-/// A queue behind a route.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetQueue {
-    pub name: String,
-    #[serde(default)]
-    pub routing_key: String,
-    #[serde(default)]
-    pub binding_arguments: Arguments,
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareQueue {
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub auto_delete: bool,
-    #[serde(default)]
-    pub exclusive: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DeclareExchange {
-    pub name: String,
-    /// `direct` (default), `topic`, `fanout` or `headers`.
-    #[serde(rename = "type", default = "default_kind")]
-    pub kind: String,
-    #[serde(default = "default_true")]
-    pub durable: bool,
-    #[serde(default)]
-    pub auto_delete: bool,
-    #[serde(default)]
-    pub internal: bool,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
-/// A binding of the source queue.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Binding {
-    #[serde(default)]
-    pub routing_key: String,
-    /// Default: the exchange declared beside it.
-    pub exchange: Option<String>,
-    #[serde(default)]
-    pub arguments: Arguments,
-}
-
-/// A table of arguments.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(transparent)]
-pub struct Arguments(pub BTreeMap<String, Argument>);
-
-/// One argument, typed as TOML types it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Argument {
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
-    Array(Vec<Argument>),
-    Table(Arguments),
-}
-
 fn default_prefetch() -> u16 {
     1000
 }
-fn default_true() -> bool {
-    true
-}
-fn default_kind() -> String {
-    "direct".to_owned()
+
+fn table(arguments: &Arguments) -> Table {
+    arguments.0.iter().map(|(name, argument)| (name.clone(), value(argument))).collect()
 }
 
-impl Arguments {
-    fn to_table(&self) -> Table {
-        self.0.iter().map(|(name, argument)| (name.clone(), argument.to_value())).collect()
-    }
-}
-
-impl Argument {
-    /// Recursive: a parsed file has bounded nesting.
-    fn to_value(&self) -> Value {
-        match self {
-            Self::Bool(value) => Value::Bool(*value),
-            Self::Int(value) => Value::I64(*value),
-            Self::Float(value) => Value::F64(*value),
-            Self::Text(text) => Value::text(text.clone()),
-            Self::Array(items) => Value::Array(items.iter().map(Self::to_value).collect()),
-            Self::Table(table) => Value::Table(table.to_table()),
-        }
+/// Recursive: a parsed file has bounded nesting.
+fn value(argument: &Argument) -> Value {
+    match argument {
+        Argument::Bool(value) => Value::Bool(*value),
+        Argument::Int(value) => Value::I64(*value),
+        Argument::Float(value) => Value::F64(*value),
+        Argument::Text(text) => Value::text(text.clone()),
+        Argument::Array(items) => Value::Array(items.iter().map(value).collect()),
+        Argument::Table(arguments) => Value::Table(table(arguments)),
     }
 }
 
@@ -192,13 +71,12 @@ impl SourceSettings {
         };
         let broker = Broker::new();
         if let Some(queue) = &declare.queue
-            && let Err(wrong) = broker.declare_queue(&self.queue, queue.options())
+            && let Err(wrong) = broker.declare_queue(&self.queue, queue_options(queue))
         {
             errors.push(error("declare.queue", wrong));
         }
         if let Some(exchange) = &declare.exchange {
-            let declared = exchange
-                .options()
+            let declared = exchange_options(exchange)
                 .and_then(|options| broker.declare_exchange(&exchange.name, options));
             if let Err(wrong) = declared {
                 errors.push(error("declare.exchange", wrong));
@@ -223,7 +101,7 @@ impl SourceSettings {
                 errors.push(error(&path, "names no exchange, and none is declared beside it"));
                 continue;
             };
-            let arguments = binding.arguments.to_table();
+            let arguments = table(&binding.arguments);
             match broker.bind_queue(exchange, &self.queue, &binding.routing_key, &arguments) {
                 // An exchange declared elsewhere cannot be judged here.
                 Ok(()) | Err(BrokerError::NotFound { .. }) => {}
@@ -240,16 +118,16 @@ impl SourceSettings {
     pub fn apply(&self, broker: &Broker) -> Result<(), BrokerError> {
         let declare = self.declare.as_ref();
         if let Some(queue) = declare.and_then(|declare| declare.queue.as_ref()) {
-            broker.declare_queue(&self.queue, queue.options())?;
+            broker.declare_queue(&self.queue, queue_options(queue))?;
         }
         let exchange = declare.and_then(|declare| declare.exchange.as_ref());
         if let Some(exchange) = exchange {
-            broker.declare_exchange(&exchange.name, exchange.options()?)?;
+            broker.declare_exchange(&exchange.name, exchange_options(exchange)?)?;
         }
         let default = exchange.map_or("", |exchange| &exchange.name);
         for binding in declare.map_or(&[][..], |declare| &declare.bindings) {
             let exchange = binding.exchange.as_deref().unwrap_or(default);
-            let arguments = binding.arguments.to_table();
+            let arguments = table(&binding.arguments);
             broker.bind_queue(exchange, &self.queue, &binding.routing_key, &arguments)?;
         }
         broker.verify_queue(&self.queue)
@@ -281,61 +159,59 @@ impl RouteSettings {
     /// What the broker refuses.
     pub fn apply(&self, broker: &Broker) -> Result<(), BrokerError> {
         if let Some(declare) = &self.declare {
-            declare.apply(broker, &self.exchange)?;
+            apply_target(declare, broker, &self.exchange)?;
         }
         broker.with(|state| state.topology.door(&self.exchange)).map(drop)
     }
 }
 
-impl DeclareTarget {
-    fn apply(&self, broker: &Broker, exchange: &str) -> Result<(), BrokerError> {
-        let options = ExchangeOptions {
-            kind: self.kind.parse().map_err(BrokerError::Precondition)?,
-            durable: self.durable,
-            auto_delete: self.auto_delete,
-            internal: self.internal,
-            arguments: self.arguments.to_table(),
+fn apply_target(
+    declare: &DeclareTarget,
+    broker: &Broker,
+    exchange: &str,
+) -> Result<(), BrokerError> {
+    let options = ExchangeOptions {
+        kind: declare.kind.parse().map_err(BrokerError::Precondition)?,
+        durable: declare.durable,
+        auto_delete: declare.auto_delete,
+        internal: declare.internal,
+        arguments: table(&declare.arguments),
+    };
+    broker.declare_exchange(exchange, options)?;
+    for queue in &declare.queues {
+        let options = QueueOptions {
+            durable: queue.durable,
+            arguments: table(&queue.arguments),
+            ..QueueOptions::default()
         };
-        broker.declare_exchange(exchange, options)?;
-        for queue in &self.queues {
-            let options = QueueOptions {
-                durable: queue.durable,
-                arguments: queue.arguments.to_table(),
-                ..QueueOptions::default()
-            };
-            broker.declare_queue(&queue.name, options)?;
-            let arguments = queue.binding_arguments.to_table();
-            broker.bind_queue(exchange, &queue.name, &queue.routing_key, &arguments)?;
-        }
-        Ok(())
+        broker.declare_queue(&queue.name, options)?;
+        let arguments = table(&queue.binding_arguments);
+        broker.bind_queue(exchange, &queue.name, &queue.routing_key, &arguments)?;
+    }
+    Ok(())
+}
+
+fn queue_options(queue: &DeclareQueue) -> QueueOptions {
+    QueueOptions {
+        durable: queue.durable,
+        exclusive: queue.exclusive,
+        auto_delete: queue.auto_delete,
+        arguments: table(&queue.arguments),
     }
 }
 
-impl DeclareQueue {
-    fn options(&self) -> QueueOptions {
-        QueueOptions {
-            durable: self.durable,
-            exclusive: self.exclusive,
-            auto_delete: self.auto_delete,
-            arguments: self.arguments.to_table(),
-        }
-    }
-}
-
-impl DeclareExchange {
-    fn options(&self) -> Result<ExchangeOptions, BrokerError> {
-        Ok(ExchangeOptions {
-            kind: self.kind.parse().map_err(BrokerError::Precondition)?,
-            durable: self.durable,
-            auto_delete: self.auto_delete,
-            internal: self.internal,
-            arguments: self.arguments.to_table(),
-        })
-    }
+fn exchange_options(exchange: &DeclareExchange) -> Result<ExchangeOptions, BrokerError> {
+    Ok(ExchangeOptions {
+        kind: exchange.kind.parse().map_err(BrokerError::Precondition)?,
+        durable: exchange.durable,
+        auto_delete: exchange.auto_delete,
+        internal: exchange.internal,
+        arguments: table(&exchange.arguments),
+    })
 }
 
 fn error(path: &str, message: impl std::fmt::Display) -> SettingsError {
-    SettingsError { path: path.to_owned(), message: message.to_string() }
+    SettingsError::new(path, message.to_string())
 }
 
 #[cfg(test)]

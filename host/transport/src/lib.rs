@@ -7,6 +7,7 @@
 mod backoff;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod declare;
 mod error;
 mod reconnect;
 mod sink;

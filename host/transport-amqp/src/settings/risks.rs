@@ -1,7 +1,8 @@
 //! Risks: settings with which a broker may lose messages whatever we do.
 
-use super::arguments::{Argument, Arguments};
-use super::{RouteSettings, SettingsError, SourceSettings};
+use lockgate_transport::declare::{Argument, Arguments, SettingsError};
+
+use super::{RouteSettings, SourceSettings};
 
 impl SourceSettings {
     /// What may lose messages at the source; each with the way out.

@@ -135,7 +135,7 @@ fn arguments_keep_their_types() {
         "a = 1\nb = 5000000000\nc = true\nd = 'x'\ne = 1.5\nf = [1, 'x']\ng = { h = 2 }",
     )
     .unwrap();
-    let table = arguments.to_table();
+    let table = field_table(&arguments);
     let inner = table.inner();
     assert_eq!(inner.get("a"), Some(&V::LongInt(1)));
     assert_eq!(inner.get("b"), Some(&V::LongLongInt(5_000_000_000)));

@@ -1,0 +1,134 @@
+//! Declarations: queues, exchanges and bindings as pipeline files write them, the same for every
+//! transport of the AMQP model, so that a pipeline moves between them by the name of a table.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// One thing wrong with a transport's settings, or risky. Contains no credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct SettingsError {
+    /// The key below the table, as in `declare.queue` or `declare.bindings[0].exchange`.
+    pub path: String,
+    pub message: String,
+}
+
+impl SettingsError {
+    /// About the value at `path`.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+/// `declare = {…}` of a source: its queue, by the name of the source's `queue`, and what feeds it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareSource {
+    pub queue: Option<DeclareQueue>,
+    pub exchange: Option<DeclareExchange>,
+    #[serde(default)]
+    pub bindings: Vec<Binding>,
+}
+
+/// `declare = {…}` of a route: the exchange, by the name of the route's `exchange`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareTarget {
+    #[serde(rename = "type", default = "default_kind")]
+    pub kind: String,
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub auto_delete: bool,
+    #[serde(default)]
+    pub internal: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
+    /// Queues to make and to bind to the exchange.
+    #[serde(default)]
+    pub queues: Vec<TargetQueue>,
+}
+
+/// A queue behind a route.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetQueue {
+    pub name: String,
+    #[serde(default)]
+    pub routing_key: String,
+    #[serde(default)]
+    pub binding_arguments: Arguments,
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+/// How a queue is declared.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareQueue {
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub auto_delete: bool,
+    #[serde(default)]
+    pub exclusive: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+/// An exchange, and how it is declared.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeclareExchange {
+    pub name: String,
+    /// `direct` (default), `topic`, `fanout` or `headers`.
+    #[serde(rename = "type", default = "default_kind")]
+    pub kind: String,
+    #[serde(default = "default_true")]
+    pub durable: bool,
+    #[serde(default)]
+    pub auto_delete: bool,
+    #[serde(default)]
+    pub internal: bool,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+/// A binding of the source queue.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Binding {
+    #[serde(default)]
+    pub routing_key: String,
+    /// Default: the exchange declared beside it.
+    pub exchange: Option<String>,
+    #[serde(default)]
+    pub arguments: Arguments,
+}
+
+/// A table of arguments.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct Arguments(pub BTreeMap<String, Argument>);
+
+/// One argument, typed as TOML types it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Argument {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    Array(Vec<Argument>),
+    Table(Arguments),
+}
+
+fn default_true() -> bool {
+    true
+}
+fn default_kind() -> String {
+    "direct".to_owned()
+}
