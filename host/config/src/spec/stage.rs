@@ -156,7 +156,13 @@ impl StageSpec {
     pub fn setting_error(&self, pointer: &str, offset: Option<usize>, message: &str) -> Diagnostic {
         let message = without_private(self.setting(pointer), message);
         let (name, place) = (&self.name, self.locate(pointer, offset));
-        Diagnostic::new(Code::PluginSetting, format!("stage `{name}`: {message}")).at(place)
+        let plugin = match &self.plugin {
+            PluginRef::Shipped(name) => name.as_str().into(),
+            PluginRef::File(path) => path.to_string_lossy(),
+        };
+        Diagnostic::new(Code::PluginSetting, format!("stage `{name}`: {message}"))
+            .at(place)
+            .help(format!("`lockgate plugin inspect {plugin}` shows the settings that it takes"))
     }
 
     /// An error about the stage's plugin as a whole.

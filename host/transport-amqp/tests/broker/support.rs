@@ -133,6 +133,18 @@ impl Bench {
         }
     }
 
+    /// Waits until so many messages are ready, for what is given back takes the broker a moment,
+    /// and sees that it stays so.
+    pub(crate) async fn until_ready(&self, queue: &str, count: usize) {
+        for _ in 0..300 {
+            if self.ready(queue).await as usize == count {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(self.depth(queue).await as usize, count, "messages ready in {queue}");
+    }
+
     /// Ready messages now.
     pub(crate) async fn ready(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
