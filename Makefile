@@ -22,7 +22,7 @@ help:
 	@echo 'make demo        a whole pipeline on the embedded broker, with sample data'
 	@echo 'make test        every test: unit, conformance, plugins, vectors, end to end on a real RabbitMQ'
 	@echo 'make check       formatting, lints, the rules of the tree, licences'
-	@echo 'make bench       speed and memory, as ratios measured in one run; BENCH="core plugins start broker"'
+	@echo 'make bench       speed and memory, as ratios measured in one run; BENCH="core plugins start broker", ROUNDS=11'
 	@echo 'make build       target/debug/lockgate with the shipped plugins in it'
 	@echo 'make e2e         the end-to-end tests alone; E2E=name picks those whose name contains it,'
 	@echo '                 LONG=1 takes the counts of the acceptance instead of the short ones'
