@@ -8,6 +8,7 @@ mod ack;
 mod delivery;
 mod delta;
 mod message;
+pub mod state;
 mod value;
 mod verdict;
 

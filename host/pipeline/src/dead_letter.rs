@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lockgate_message::{Delivery, Message, Value};
 use lockgate_transport::Outgoing;
 
+use crate::aside::DEAD_LETTER;
 use crate::envelope::{ENVELOPE_CONTENT_TYPE, Envelope, content_header};
 use crate::job::Cause;
 use crate::route::Target;
@@ -16,10 +17,18 @@ pub(crate) struct Writer {
     pub(crate) target: Target,
 }
 
-/// Headers and properties that a publish would strip or the dead letter must not obey: CC and
-/// BCC would copy it elsewhere, an expiration would delete it from the dead-letter queue, a
-/// foreign user-id would close the channel.
-const MOVED_HEADERS: [&str; 2] = ["CC", "BCC"];
+const PIPELINE: &str = "lockgate-pipeline";
+const GENERATION: &str = "lockgate-generation";
+const REASON: &str = "lockgate-reason";
+const ATTEMPTS: &str = "lockgate-attempts";
+const FAILED_AT: &str = "lockgate-failed-at";
+const STAGE: &str = "lockgate-stage";
+const PLUGIN: &str = "lockgate-plugin";
+const ERROR: &str = "lockgate-error";
+
+/// What a dead letter says about its message.
+const EXPLANATION: [&str; 8] =
+    [PIPELINE, GENERATION, REASON, ATTEMPTS, FAILED_AT, STAGE, PLUGIN, ERROR];
 
 impl Writer {
     /// The dead letter of `delivery`: its body and headers and the `lockgate-*` headers. An
@@ -37,54 +46,41 @@ impl Writer {
                 enveloped(source, &Envelope { raw_header, body })
             }
         };
-        self.set_aside(&mut message);
+        let origin = delivery.message.head();
+        DEAD_LETTER.put(&mut message, &origin.exchange, &origin.routing_key);
         self.explain(&mut message, delivery, cause);
         self.target.outgoing(message)
     }
 
-    fn set_aside(&self, message: &mut Message) {
-        let head = message.head_mut();
-        for name in MOVED_HEADERS {
-            if let Some(value) = head.headers.get(name).cloned() {
-                head.headers.remove(name);
-                head.headers.set(format!("lockgate-original-{name}"), value);
-            }
-        }
-        let properties = &mut head.properties;
-        let direct = |key: &String| key.starts_with("amq.rabbitmq.reply-to");
-        for (name, value) in [
-            ("user-id", properties.user_id.take()),
-            ("expiration", properties.expiration.take()),
-            ("reply-to", properties.reply_to.take_if(|key| direct(key))),
-        ] {
-            if let Some(value) = value {
-                head.headers.set(format!("lockgate-original-{name}"), Value::text(value));
-            }
-        }
-    }
-
     fn explain(&self, message: &mut Message, delivery: &Delivery, cause: &Cause) {
-        let origin = delivery.message.head();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
         let headers = &mut message.head_mut().headers;
         let mut set = |name: &str, value: Value| headers.set(name, value);
-        set("lockgate-pipeline", Value::text(&*self.pipeline));
-        set("lockgate-generation", Value::I64(self.generation.cast_signed()));
-        set("lockgate-reason", Value::text(&*cause.reason));
-        set("lockgate-attempts", Value::I64(delivery.attempt.into()));
-        set("lockgate-failed-at", Value::Timestamp(now));
-        set("lockgate-original-exchange", Value::text(&*origin.exchange));
-        set("lockgate-original-routing-key", Value::text(&*origin.routing_key));
-        for (name, text) in [
-            ("lockgate-stage", &*cause.stage),
-            ("lockgate-plugin", &*cause.plugin),
-            ("lockgate-error", &*cause.text),
-        ] {
+        set(PIPELINE, Value::text(&*self.pipeline));
+        set(GENERATION, Value::I64(self.generation.cast_signed()));
+        set(REASON, Value::text(&*cause.reason));
+        set(ATTEMPTS, Value::I64(delivery.attempt.into()));
+        set(FAILED_AT, Value::Timestamp(now));
+        for (name, text) in
+            [(STAGE, &*cause.stage), (PLUGIN, &*cause.plugin), (ERROR, &*cause.text)]
+        {
             if !text.is_empty() {
                 set(name, Value::text(text));
             }
         }
     }
+}
+
+/// The message that a dead letter was made of, as it came: without what the dead letter says
+/// about it, and with its origin as exchange and routing key. Not for envelopes.
+pub fn replayable(letter: &Message) -> Message {
+    let mut message = letter.clone();
+    let headers = &mut message.head_mut().headers;
+    for name in EXPLANATION {
+        headers.remove(name);
+    }
+    DEAD_LETTER.take_back(&mut message);
+    message
 }
 
 fn enveloped(source: &Message, envelope: &Envelope) -> Message {

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use lockgate_message::state::Staged;
 use lockgate_message::{Outcome, Settlement};
 use lockgate_transport::{Outgoing, PutError, Sink, SinkConnector, reconnect};
 use tokio::sync::{mpsc, watch};
@@ -116,7 +117,45 @@ impl Dispatcher {
             jobs.push(Some(job));
         }
         self.put_all(&mut jobs, pending).await;
+        if !self.commit(&mut jobs).await {
+            return jobs.into_iter().flatten().for_each(|job| self.requeue(job));
+        }
         self.settle(jobs.into_iter().flatten());
+    }
+
+    /// Stores what stages staged for messages that are done, before these are acked: a message
+    /// that comes again must find what was remembered of it. False when told to abandon.
+    async fn commit(&mut self, jobs: &mut [Option<Job>]) -> bool {
+        let mut staged = Vec::new();
+        for job in jobs.iter_mut().flatten() {
+            match job.fate {
+                Fate::Done => staged.append(&mut job.staged),
+                _ => job.staged.clear(),
+            }
+        }
+        let mut failures = 0u32;
+        while !staged.is_empty() {
+            let committing = tokio::task::spawn_blocking(move || {
+                let result = Staged::commit_all(&mut staged);
+                (staged, result)
+            });
+            let Ok((rest, result)) = committing.await else {
+                return false;
+            };
+            staged = rest;
+            if let Err(error) = result {
+                failures = failures.saturating_add(1);
+                self.stats.state.set_problem(Some(format!("state: {error}")));
+                let delay = self.settings.reconnect.delay(failures, u64::from(failures) * 7919);
+                if !pause(self.phase.clone(), delay).await {
+                    return false;
+                }
+            }
+        }
+        if failures > 0 {
+            self.stats.state.set_problem(None);
+        }
+        true
     }
 
     /// Puts every copy until each is stored or its job is abandoned (taken out of `jobs`).

@@ -65,6 +65,11 @@ impl Executor {
                 break;
             }
             judge(stage, &jobs, &live, &mut self.verdicts);
+            for (at, staged) in stage.stage.staged() {
+                if let Some(job) = live.get(at).and_then(|live| jobs.get_mut(live.job)) {
+                    job.staged.push(staged);
+                }
+            }
             live = apply(stage, &self.routes, &mut jobs, live, &mut self.verdicts);
         }
         for Live { job, message } in live {
@@ -73,9 +78,11 @@ impl Executor {
             }
         }
         for job in &mut jobs {
-            // Nothing of a message that failed is published: a replay would double it.
+            // Nothing of a message that failed is published or remembered: a replay would double
+            // it, or be taken for a double.
             if !matches!(job.fate, Fate::Done) {
                 job.copies.clear();
+                job.staged.clear();
             }
         }
         jobs

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_message::Delivery;
+use lockgate_message::state::Staged;
 use lockgate_transport::Outgoing;
 
 /// One delivery and what is to become of it. The whole job is done, and the delivery settled,
@@ -14,6 +15,8 @@ pub(crate) struct Job {
     pub(crate) copies: Vec<Copy>,
     /// The worst that any child of the message met decides.
     pub(crate) fate: Fate,
+    /// What stages want changed with the outcome, first stage first; only of a job that is done.
+    pub(crate) staged: Vec<Staged>,
     /// Messages and body bytes that the chain made of it, against the limits.
     pub(crate) emitted: usize,
     pub(crate) emitted_bytes: usize,
@@ -70,6 +73,7 @@ impl Job {
             delivery,
             copies: Vec::new(),
             fate: Fate::Done,
+            staged: Vec::new(),
             emitted: 0,
             emitted_bytes: 0,
             delivered: false,

@@ -5,6 +5,7 @@
 //! the lane's [`dispatch`] task publishes the copies, waits for the confirms, writes the dead
 //! letters ([`dead_letter`], [`envelope`]) and settles. Knows neither the sandbox nor a broker.
 
+mod aside;
 mod chain;
 mod dead_letter;
 mod dispatch;
@@ -20,6 +21,7 @@ mod stage;
 mod stats;
 
 pub use chain::Chain;
+pub use dead_letter::replayable;
 pub use envelope::{ENVELOPE_CONTENT_TYPE, Envelope};
 pub use lockgate_message::Input;
 pub use pipeline::{Parts, PipelineError, Running, start};

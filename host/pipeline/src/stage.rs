@@ -1,5 +1,6 @@
 //! Stage: one step of a chain.
 
+use lockgate_message::state::Staged;
 use lockgate_message::{Input, Verdict};
 
 /// One live step of a chain, owned by one lane; never shared, so it may keep state.
@@ -9,6 +10,12 @@ pub trait Stage {
     /// Never fails as a whole: what goes wrong is a [`Verdict::Fault`] of the messages it
     /// went wrong for. Runs on the lane's thread and may use all of its time limit.
     fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>);
+
+    /// Takes what the last batch staged: the message's position in it, and the changes to state
+    /// that go with its outcome.
+    fn staged(&mut self) -> Vec<(usize, Staged)> {
+        Vec::new()
+    }
 }
 
 /// Opens a stage for one lane, on that lane's thread.
