@@ -30,6 +30,7 @@ pub use secret::Secret;
 pub use section::Section;
 pub use spec::{
     Backoff, BatchSpec, Capability, DeliverySpec, Endpoint, Isolation, KeySource, LimitsSpec,
-    OnError, Order, PipelineSpec, PluginRef, RetrySpec, RouteSpec, Settings, StageSpec,
+    OnError, Order, PipelineSpec, PluginRef, RetryPolicy, RetrySpec, RouteSpec, Settings,
+    StageSpec, Wait,
 };
 pub use units::{ByteSize, Time, TimeRange};

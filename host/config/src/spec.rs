@@ -6,7 +6,9 @@ mod stage;
 
 use std::path::PathBuf;
 
-pub use delivery::{Backoff, BatchSpec, DeliverySpec, KeySource, Order, RetrySpec};
+pub use delivery::{
+    Backoff, BatchSpec, DeliverySpec, KeySource, Order, RetryPolicy, RetrySpec, Wait,
+};
 pub use stage::{Capability, Isolation, LimitsSpec, OnError, PluginRef, Settings, StageSpec};
 
 use crate::file::Place;

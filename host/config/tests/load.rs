@@ -69,8 +69,8 @@ fn everything_comes_through() {
     assert_eq!(spec.lanes, Some(2));
     assert_eq!(spec.source.kind, "amqp");
     assert_eq!(spec.delivery.order, Order::Key(KeySource::Header("customer".into())));
-    assert_eq!(spec.delivery.retry.attempts, 3);
-    assert_eq!(spec.delivery.retry.backoff.max, Duration::from_secs(1));
+    assert_eq!(spec.delivery.retry.policy.attempts, 3);
+    assert_eq!(spec.delivery.retry.policy.backoff.max, Duration::from_secs(1));
     assert_eq!(spec.delivery.drain_timeout, Duration::from_secs(10));
     assert_eq!(spec.delivery.in_flight, Some(500));
     assert_eq!(spec.batch.max, 32);

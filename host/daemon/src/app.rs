@@ -1,12 +1,11 @@
 //! App: what runs in this process, for health, metrics and the admin listener.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lockgate_engine::Configured;
 use lockgate_message::Outcome;
-use lockgate_pipeline::Stats;
+use lockgate_pipeline::{Component, Prepared, Stats};
 use lockgate_transport::SinkConnector;
 use serde_json::{Value, json};
 
@@ -25,14 +24,9 @@ pub(crate) struct Entry {
     /// Stage names with their plugins.
     pub(crate) stages: Vec<(String, Arc<Configured>)>,
     sinks: Vec<Arc<dyn SinkConnector>>,
-    live: OnceLock<Live>,
-    ended: Mutex<Option<String>>,
-}
-
-/// A pipeline that has been connected.
-pub(crate) struct Live {
     pub(crate) stats: Arc<Stats>,
     pub(crate) generation: u64,
+    ended: Mutex<Option<String>>,
 }
 
 /// Counters of one plugin over all pipelines.
@@ -44,65 +38,53 @@ pub(crate) struct PluginStats {
 
 impl Entry {
     pub(crate) fn new(
-        name: &str,
         description: &str,
-        source: String,
         stages: Vec<(String, Arc<Configured>)>,
-        sinks: Vec<Arc<dyn SinkConnector>>,
+        pipeline: &Prepared,
     ) -> Self {
+        let parts = pipeline.parts();
         Self {
-            name: name.to_owned(),
+            name: parts.name.clone(),
             description: description.to_owned(),
-            source,
+            source: parts.source.describe(),
             stages,
-            sinks,
-            live: OnceLock::new(),
+            sinks: parts.sinks.clone(),
+            stats: pipeline.stats(),
+            generation: parts.chain.generation,
             ended: Mutex::default(),
         }
-    }
-
-    pub(crate) fn live(&self) -> Option<&Live> {
-        self.live.get()
-    }
-
-    pub(crate) fn set_live(&self, live: Live) {
-        drop(self.live.set(live));
     }
 
     pub(crate) fn set_ended(&self, why: String) {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
-    /// Why it cannot work now; `None` when it can.
-    fn waiting(&self) -> Option<String> {
+    /// What keeps it from its work now, by component, and why; empty when nothing does.
+    pub(crate) fn waiting(&self) -> Vec<(&'static str, String)> {
         if let Some(why) = &*self.ended.lock().unwrap_or_else(PoisonError::into_inner) {
-            return Some(format!("ended: {why}"));
+            return vec![("pipeline", format!("ended: {why}"))];
         }
-        let Some(live) = self.live.get() else { return Some("connecting".to_owned()) };
-        let state = &live.stats.state;
-        if let Some(problem) = state.problem() {
-            return Some(problem);
+        let conditions = self.stats.conditions.list().into_iter();
+        let mut waiting: Vec<_> = conditions.map(|(what, why)| (what.name(), why)).collect();
+        let target = Component::Target.name();
+        if !waiting.iter().any(|(what, _)| *what == target) {
+            let trouble = self.sinks.iter().find_map(|sink| sink.trouble());
+            waiting.extend(trouble.map(|why| (target, why)));
         }
-        if !state.source_connected.load(Ordering::Acquire) {
-            return Some("source not connected".to_owned());
-        }
-        if !state.ready() {
-            return Some("target not connected".to_owned());
-        }
-        self.sinks.iter().find_map(|sink| sink.trouble())
+        waiting
     }
 
     /// For `/v1/pipelines`.
     pub(crate) fn describe(&self) -> Value {
         let waiting = self.waiting();
+        let waiting_for: serde_json::Map<_, _> =
+            waiting.iter().map(|(what, why)| ((*what).to_owned(), why.as_str().into())).collect();
         let mut counts = serde_json::Map::new();
-        if let Some(live) = self.live.get() {
-            let snapshot = live.stats.snapshot();
-            counts.insert("received".into(), snapshot.received.into());
-            counts.insert("in_flight".into(), snapshot.in_flight.into());
-            for outcome in Outcome::ALL {
-                counts.insert(outcome.name().into(), snapshot.outcome(outcome).into());
-            }
+        let snapshot = self.stats.snapshot();
+        counts.insert("received".into(), snapshot.received.into());
+        counts.insert("in_flight".into(), snapshot.in_flight.into());
+        for outcome in Outcome::ALL {
+            counts.insert(outcome.name().into(), snapshot.outcome(outcome).into());
         }
         let stages: Vec<_> = self
             .stages
@@ -113,9 +95,9 @@ impl Entry {
             "name": self.name,
             "description": self.description,
             "source": self.source,
-            "ready": waiting.is_none(),
-            "waiting_for": waiting,
-            "generation": self.live.get().map(|live| live.generation),
+            "ready": waiting.is_empty(),
+            "waiting_for": waiting_for,
+            "generation": self.generation,
             "messages": counts,
             "stages": stages,
         })
@@ -127,7 +109,10 @@ impl App {
     pub(crate) fn waiting(&self) -> Vec<String> {
         self.entries
             .iter()
-            .filter_map(|entry| Some(format!("{}: {}", entry.name, entry.waiting()?)))
+            .flat_map(|entry| {
+                let waiting = entry.waiting().into_iter();
+                waiting.map(|(what, why)| format!("{}: {what}: {why}", entry.name))
+            })
             .collect()
     }
 

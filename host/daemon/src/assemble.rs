@@ -8,7 +8,9 @@ use lockgate_config::{
     Diagnostic, Loaded, PipelineSpec, StageRoutes, StageSpec, has_errors, validate_routes,
 };
 use lockgate_engine::{Configured, Grants, Limits, MIN_THREAD_STACK};
-use lockgate_pipeline::{Chain, KeySource, OnError, Order, Parts, Settings, StageFactory};
+use lockgate_pipeline::{
+    Chain, KeySource, OnError, Order, Parts, Prepared, RetryPolicy, Settings, StageFactory,
+};
 use lockgate_transport::Backoff;
 
 use crate::app::Entry;
@@ -18,7 +20,7 @@ use crate::transports::{self, Brokers, Places};
 
 /// A pipeline ready to start.
 pub(crate) struct Assembled {
-    pub(crate) parts: Parts,
+    pub(crate) pipeline: Prepared,
     pub(crate) entry: Arc<Entry>,
     pub(crate) places: Places,
 }
@@ -75,8 +77,6 @@ pub(crate) fn assemble(
     let stages =
         ready.iter().map(|(stage, configured)| (stage.name.clone(), configured.clone())).collect();
     let description = spec.description.as_deref().unwrap_or_default();
-    let source = wired.source.describe();
-    let entry = Entry::new(&spec.name, description, source, stages, wired.sinks.clone());
     let routes: HashMap<_, _> = wired.routes;
     let parts = Parts {
         name: spec.name.clone(),
@@ -85,9 +85,11 @@ pub(crate) fn assemble(
         sinks: wired.sinks,
         routes,
         dead_letter: wired.dead_letter,
-        settings: settings(spec, wired.prefetch),
+        settings: Settings { wait: wired.wait, ..settings(spec, wired.prefetch) },
     };
-    Ok((Assembled { parts, entry: Arc::new(entry), places: wired.places }, diagnostics))
+    let pipeline = lockgate_pipeline::prepare(parts);
+    let entry = Arc::new(Entry::new(description, stages, &pipeline));
+    Ok((Assembled { pipeline, entry, places: wired.places }, diagnostics))
 }
 
 fn stage_factory((stage, configured): (&StageSpec, Arc<Configured>)) -> Arc<dyn StageFactory> {
@@ -95,6 +97,7 @@ fn stage_factory((stage, configured): (&StageSpec, Arc<Configured>)) -> Arc<dyn 
         name: stage.name.clone(),
         plugin: plugins::identity(configured.plugin()),
         configured,
+        retry: stage.retry.map(policy),
         on_error: match stage.on_error {
             lockgate_config::OnError::DeadLetter => OnError::DeadLetter,
             lockgate_config::OnError::Retry => OnError::Retry,
@@ -118,12 +121,17 @@ fn settings(spec: &PipelineSpec, prefetch: usize) -> Settings {
         lanes: spec.lanes.unwrap_or(defaults.lanes),
         batch_max: spec.batch.max,
         in_flight: delivery.in_flight.map_or(prefetch, |limit| limit as usize),
-        attempts: retry.attempts,
-        retry: Backoff { min: retry.backoff.min, max: retry.backoff.max },
+        retry: policy(retry.policy),
+        hold: retry.hold,
         drain: delivery.drain_timeout,
         lane_stack: defaults.lane_stack.max(MIN_THREAD_STACK),
         ..defaults
     }
+}
+
+pub(crate) fn policy(spec: lockgate_config::RetryPolicy) -> RetryPolicy {
+    let backoff = Backoff { min: spec.backoff.min, max: spec.backoff.max };
+    RetryPolicy { attempts: spec.attempts, backoff }
 }
 
 fn key(source: &lockgate_config::KeySource) -> KeySource {

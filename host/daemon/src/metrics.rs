@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lockgate_message::Outcome;
-use lockgate_pipeline::{Histogram, Stats};
+use lockgate_pipeline::{Component, Histogram, Snapshot};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::app::App;
+use crate::app::{App, Entry};
 
 /// Everything the daemon knows, as Prometheus text.
 ///
@@ -36,14 +36,11 @@ impl fmt::Debug for Scrape {
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let pipelines: Vec<(&str, Arc<Stats>, u64)> = self
+        let pipelines: Vec<Reading<'_>> = self
             .0
             .entries
             .iter()
-            .filter_map(|entry| {
-                let live = entry.live()?;
-                Some((entry.name.as_str(), live.stats.clone(), live.generation))
-            })
+            .map(|entry| (entry.name.as_str(), &**entry, entry.stats.snapshot()))
             .collect();
         messages(&mut encoder, &pipelines)?;
         stages(&mut encoder, &pipelines)?;
@@ -51,55 +48,66 @@ impl Collector for Scrape {
     }
 }
 
-type Pipelines<'a> = [(&'a str, Arc<Stats>, u64)];
+/// A pipeline and its counts, all read at one moment: received is what was settled and what is
+/// in flight, in every scrape.
+type Reading<'a> = (&'a str, &'a Entry, Snapshot);
 
-fn messages(encoder: &mut DescriptorEncoder<'_>, pipelines: &Pipelines<'_>) -> fmt::Result {
+fn messages(encoder: &mut DescriptorEncoder<'_>, pipelines: &[Reading<'_>]) -> fmt::Result {
     let mut out = family(encoder, "messages_received", "Deliveries taken", MetricType::Counter)?;
-    for (pipeline, stats, _) in pipelines {
-        counter(&mut out, &[("pipeline", pipeline)], stats.snapshot().received)?;
+    for (pipeline, _, snapshot) in pipelines {
+        counter(&mut out, &[("pipeline", pipeline)], snapshot.received)?;
     }
     let help = "Deliveries settled, by what became of them";
     let mut out = family(encoder, "messages_settled", help, MetricType::Counter)?;
-    for (pipeline, stats, _) in pipelines {
-        let snapshot = stats.snapshot();
+    for (pipeline, _, snapshot) in pipelines {
         for outcome in Outcome::ALL {
             let labels = [("pipeline", *pipeline), ("outcome", outcome.name())];
             counter(&mut out, &labels, snapshot.outcome(outcome))?;
         }
     }
     let mut out = family(encoder, "in_flight", "Taken and not settled", MetricType::Gauge)?;
-    for (pipeline, stats, _) in pipelines {
-        gauge(&mut out, &[("pipeline", pipeline)], stats.snapshot().in_flight)?;
+    for (pipeline, _, snapshot) in pipelines {
+        gauge(&mut out, &[("pipeline", pipeline)], snapshot.in_flight)?;
     }
     let mut out = family(encoder, "generation", "Generation at work", MetricType::Gauge)?;
-    for (pipeline, _, generation) in pipelines {
-        gauge(&mut out, &[("pipeline", pipeline)], *generation)?;
+    for (pipeline, entry, _) in pipelines {
+        gauge(&mut out, &[("pipeline", pipeline)], entry.generation)?;
     }
     let help = "1 when the source and every target are connected and nothing is wrong";
     let mut out = family(encoder, "ready", help, MetricType::Gauge)?;
-    for (pipeline, stats, _) in pipelines {
-        gauge(&mut out, &[("pipeline", pipeline)], stats.state.ready().into())?;
+    for (pipeline, entry, _) in pipelines {
+        gauge(&mut out, &[("pipeline", pipeline)], entry.waiting().is_empty().into())?;
+    }
+    let help = "1 while a component keeps the pipeline from its work";
+    let mut out = family(encoder, "condition", help, MetricType::Gauge)?;
+    for (pipeline, entry, _) in pipelines {
+        let waiting = entry.waiting();
+        for component in Component::ALL {
+            let bad = waiting.iter().any(|(what, _)| *what == component.name());
+            let labels = [("pipeline", *pipeline), ("component", component.name())];
+            gauge(&mut out, &labels, bad.into())?;
+        }
     }
     let help = "Connections to brokers that were lost";
     let mut out = family(encoder, "transport_reconnects", help, MetricType::Counter)?;
-    for (pipeline, stats, _) in pipelines {
+    for (pipeline, Entry { stats, .. }, _) in pipelines {
         counter(&mut out, &[("pipeline", pipeline)], stats.reconnects.load(Ordering::Relaxed))?;
     }
     let mut out = seconds(encoder, "delivery", "From taking a delivery to settling it")?;
-    for (pipeline, stats, _) in pipelines {
+    for (pipeline, Entry { stats, .. }, _) in pipelines {
         histogram(&mut out, &[("pipeline", pipeline)], &stats.delivery_seconds)?;
     }
     let mut out = seconds(encoder, "publish_confirm", "From a block's publish to its confirms")?;
-    for (pipeline, stats, _) in pipelines {
+    for (pipeline, Entry { stats, .. }, _) in pipelines {
         histogram(&mut out, &[("pipeline", pipeline)], &stats.confirm_seconds)?;
     }
     Ok(())
 }
 
-fn stages(encoder: &mut DescriptorEncoder<'_>, pipelines: &Pipelines<'_>) -> fmt::Result {
+fn stages(encoder: &mut DescriptorEncoder<'_>, pipelines: &[Reading<'_>]) -> fmt::Result {
     let help = "Verdicts of each stage";
     let mut out = family(encoder, "stage_verdicts", help, MetricType::Counter)?;
-    for (pipeline, stats, _) in pipelines {
+    for (pipeline, Entry { stats, .. }, _) in pipelines {
         for stage in &stats.stages {
             for (verdict, count) in stage.verdicts() {
                 let labels =
@@ -110,7 +118,7 @@ fn stages(encoder: &mut DescriptorEncoder<'_>, pipelines: &Pipelines<'_>) -> fmt
     }
     let help = "Reasons that plugins gave for drops and rejections";
     let mut out = family(encoder, "stage_reasons", help, MetricType::Counter)?;
-    for (pipeline, stats, _) in pipelines {
+    for (pipeline, Entry { stats, .. }, _) in pipelines {
         for stage in &stats.stages {
             for (reason, count) in stage.reasons() {
                 let labels =
@@ -120,7 +128,7 @@ fn stages(encoder: &mut DescriptorEncoder<'_>, pipelines: &Pipelines<'_>) -> fmt
         }
     }
     let mut out = seconds(encoder, "stage", "Time of a stage, a message")?;
-    for (pipeline, stats, _) in pipelines {
+    for (pipeline, Entry { stats, .. }, _) in pipelines {
         for stage in &stats.stages {
             let labels = [("pipeline", *pipeline), ("stage", &*stage.name)];
             histogram(&mut out, &labels, &stage.seconds)?;

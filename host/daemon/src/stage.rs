@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lockgate_engine::{Configured, Instance};
 use lockgate_message::{Input, Verdict};
-use lockgate_pipeline::{OnError, Stage, StageFactory};
+use lockgate_pipeline::{OnError, RetryPolicy, Stage, StageFactory};
 
 /// A configured plugin at its place in a chain.
 pub(crate) struct PluginStage {
@@ -12,6 +12,7 @@ pub(crate) struct PluginStage {
     pub(crate) plugin: String,
     pub(crate) configured: Arc<Configured>,
     pub(crate) on_error: OnError,
+    pub(crate) retry: Option<RetryPolicy>,
 }
 
 struct Open(Instance);
@@ -34,6 +35,10 @@ impl StageFactory for PluginStage {
     fn open(&self, _lane: usize) -> Result<Box<dyn Stage>, String> {
         let instance = self.configured.open().map_err(|fault| fault.to_string())?;
         Ok(Box::new(Open(instance)))
+    }
+
+    fn retry(&self) -> Option<RetryPolicy> {
+        self.retry
     }
 
     fn on_error(&self) -> OnError {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lockgate_config::{Code, Diagnostic, Endpoint, PipelineSpec, Section, Transport};
-use lockgate_pipeline::{Routes, Target};
+use lockgate_pipeline::{Routes, Target, Wait};
 use lockgate_transport::declare::SettingsError;
 use lockgate_transport::{ConnectError, SinkConnector, SourceConnector};
 use lockgate_transport_amqp::{self as amqp, AmqpSink, AmqpSource};
@@ -51,6 +51,8 @@ pub(crate) struct Wired {
     pub(crate) warnings: Vec<Diagnostic>,
     pub(crate) routes: Routes,
     pub(crate) dead_letter: Option<Target>,
+    /// Where messages wait for their next try.
+    pub(crate) wait: Wait,
 }
 
 /// Where in the file a pipeline's connections are described.
@@ -118,21 +120,22 @@ fn warn<'a>(
 pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<Diagnostic>> {
     let section = &spec.source.settings;
     let mut warnings = Vec::new();
-    let (source, prefetch, default): (Arc<dyn SourceConnector>, _, _) =
+    let (source, prefetch, default, queue): (Arc<dyn SourceConnector>, _, _, String) =
         match spec.source.kind.as_str() {
             "amqp" => {
                 let settings: amqp::SourceSettings = section.parse()?;
                 let endpoint = settings.endpoint().map_err(|errors| explain(section, &errors))?;
-                let prefetch = settings.prefetch;
+                let (prefetch, queue) = (settings.prefetch, settings.queue.clone());
                 warnings.extend(warn(section, &settings.risks()));
                 let source = AmqpSource::new(settings);
                 let source = source.map_err(|errors| explain(section, &errors))?;
-                (Arc::new(source), prefetch.into(), Some(endpoint))
+                (Arc::new(source), prefetch.into(), Some(endpoint), queue)
             }
             _ => {
                 let settings: memory::SourceSettings = section.parse()?;
-                let prefetch = settings.prefetch.into();
-                (Arc::new(MemorySourceConnector::new(&brokers.memory, settings)), prefetch, None)
+                let (prefetch, queue) = (settings.prefetch.into(), settings.queue.clone());
+                let source = MemorySourceConnector::new(&brokers.memory, settings);
+                (Arc::new(source), prefetch, None, queue)
             }
         };
     let ends: Vec<(&str, &Endpoint)> = spec
@@ -153,9 +156,16 @@ pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<
         warnings,
         routes: HashMap::new(),
         dead_letter: None,
+        wait: Wait::Memory,
     };
-    wire_amqp(&mut wired, default.as_ref(), &ends)?;
-    wire_memory(&mut wired, brokers, &ends)?;
+    let waits = spec.delivery.retry.wait == lockgate_config::Wait::Queue;
+    let queue = waits.then_some(queue);
+    let (amqp, memory) = match default {
+        Some(_) => (queue, None),
+        None => (None, queue),
+    };
+    wire_amqp(&mut wired, default.as_ref(), &ends, amqp)?;
+    wire_memory(&mut wired, brokers, &ends, memory)?;
     Ok(wired)
 }
 
@@ -176,6 +186,7 @@ fn wire_amqp(
     wired: &mut Wired,
     default: Option<&amqp::settings::Endpoint>,
     ends: &[(&str, &Endpoint)],
+    delayed: Option<String>,
 ) -> Result<(), Vec<Diagnostic>> {
     let mut routes = Vec::new();
     let mut settings = Vec::new();
@@ -185,6 +196,7 @@ fn wire_amqp(
         settings.push(route);
         routes.push((*name, *endpoint));
     }
+    settings.extend(delayed.as_ref().map(|_| amqp::RouteSettings::default_exchange()));
     let shared = AmqpSink::for_routes(default, &settings).map_err(|errors| {
         errors
             .into_iter()
@@ -198,6 +210,9 @@ fn wire_amqp(
     let sinks = shared.sinks.into_iter().map(|sink| Arc::new(sink) as Arc<dyn SinkConnector>);
     wired.sinks.extend(sinks);
     wired.places.sinks.resize(wired.sinks.len(), Vec::new());
+    if let (Some(queue), Some(place)) = (delayed, shared.of_route.last()) {
+        wired.wait = Wait::Queue { sink: first + place, queue: queue.into() };
+    }
     for (((name, endpoint), settings), place) in routes.iter().zip(&settings).zip(shared.of_route) {
         wired.add(name, first + place, &settings.exchange, settings.routing_key.as_deref());
         if let Some(sections) = wired.places.sinks.get_mut(first + place) {
@@ -211,6 +226,7 @@ fn wire_memory(
     wired: &mut Wired,
     brokers: &Brokers,
     ends: &[(&str, &Endpoint)],
+    delayed: Option<String>,
 ) -> Result<(), Vec<Diagnostic>> {
     let (mut names, mut settings, mut sections) = (Vec::new(), Vec::new(), Vec::new());
     for (name, endpoint) in ends.iter().filter(|(_, endpoint)| endpoint.kind == "memory") {
@@ -218,10 +234,13 @@ fn wire_memory(
         settings.push(endpoint.settings.parse::<memory::RouteSettings>()?);
         sections.push(endpoint.settings.clone());
     }
-    if settings.is_empty() {
+    if settings.is_empty() && delayed.is_none() {
         return Ok(());
     }
     let sink = wired.sinks.len();
+    if let Some(queue) = delayed {
+        wired.wait = Wait::Queue { sink, queue: queue.into() };
+    }
     for (name, settings) in names.into_iter().zip(&settings) {
         wired.add(name, sink, &settings.exchange, settings.routing_key.as_deref());
     }

@@ -14,6 +14,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// 1 on the first try; counted by the pipeline, not by the broker.
     pub attempt: u32,
+    /// When an attempt first failed, seconds since the Unix epoch.
+    pub first_failed: Option<u64>,
     pub received: Instant,
     /// Set when the transport could not read the message's head; such a delivery never reaches
     /// a plugin.
@@ -42,6 +44,15 @@ pub struct Quarantine {
 impl Delivery {
     /// A first attempt, received now.
     pub fn new(message: Message, redelivered: bool, ack: AckHandle) -> Self {
-        Self { message, redelivered, attempt: 1, received: Instant::now(), quarantine: None, ack }
+        let received = Instant::now();
+        Self {
+            message,
+            redelivered,
+            attempt: 1,
+            first_failed: None,
+            received,
+            quarantine: None,
+            ack,
+        }
     }
 }

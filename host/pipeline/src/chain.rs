@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::settings::RetryPolicy;
 use crate::stage::{OnError, Stage, StageFactory};
 use crate::stats::StageStats;
 
@@ -21,12 +22,18 @@ pub(crate) struct OpenStage {
     pub(crate) name: Arc<str>,
     pub(crate) plugin: Arc<str>,
     pub(crate) on_error: OnError,
+    pub(crate) retry: RetryPolicy,
     pub(crate) stats: Arc<StageStats>,
 }
 
 impl Chain {
     /// Opens every stage for a lane, on that lane's thread.
-    pub(crate) fn open(&self, lane: usize, stats: &[Arc<StageStats>]) -> Result<OpenChain, String> {
+    pub(crate) fn open(
+        &self,
+        lane: usize,
+        retry: RetryPolicy,
+        stats: &[Arc<StageStats>],
+    ) -> Result<OpenChain, String> {
         let mut stages = Vec::with_capacity(self.stages.len());
         for (factory, stats) in self.stages.iter().zip(stats) {
             let stage =
@@ -36,6 +43,7 @@ impl Chain {
                 name: factory.name().into(),
                 plugin: factory.plugin().into(),
                 on_error: factory.on_error(),
+                retry: factory.retry().unwrap_or(retry),
                 stats: stats.clone(),
             });
         }

@@ -1,13 +1,12 @@
 //! Dead letters: the message as it came, and why it is there.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use lockgate_message::{Delivery, Message, Value};
 use lockgate_transport::Outgoing;
 
 use crate::aside::DEAD_LETTER;
 use crate::envelope::{ENVELOPE_CONTENT_TYPE, Envelope, content_header};
 use crate::job::Cause;
+use crate::retry;
 use crate::route::Target;
 
 /// Who writes dead letters, for their headers.
@@ -21,14 +20,15 @@ const PIPELINE: &str = "lockgate-pipeline";
 const GENERATION: &str = "lockgate-generation";
 const REASON: &str = "lockgate-reason";
 const ATTEMPTS: &str = "lockgate-attempts";
+const FIRST_FAILED_AT: &str = "lockgate-first-failed-at";
 const FAILED_AT: &str = "lockgate-failed-at";
 const STAGE: &str = "lockgate-stage";
 const PLUGIN: &str = "lockgate-plugin";
 const ERROR: &str = "lockgate-error";
 
 /// What a dead letter says about its message.
-const EXPLANATION: [&str; 8] =
-    [PIPELINE, GENERATION, REASON, ATTEMPTS, FAILED_AT, STAGE, PLUGIN, ERROR];
+const EXPLANATION: [&str; 9] =
+    [PIPELINE, GENERATION, REASON, ATTEMPTS, FIRST_FAILED_AT, FAILED_AT, STAGE, PLUGIN, ERROR];
 
 impl Writer {
     /// The dead letter of `delivery`: its body and headers and the `lockgate-*` headers. An
@@ -53,13 +53,14 @@ impl Writer {
     }
 
     fn explain(&self, message: &mut Message, delivery: &Delivery, cause: &Cause) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let now = retry::now();
         let headers = &mut message.head_mut().headers;
         let mut set = |name: &str, value: Value| headers.set(name, value);
         set(PIPELINE, Value::text(&*self.pipeline));
         set(GENERATION, Value::I64(self.generation.cast_signed()));
         set(REASON, Value::text(&*cause.reason));
         set(ATTEMPTS, Value::I64(delivery.attempt.into()));
+        set(FIRST_FAILED_AT, Value::Timestamp(delivery.first_failed.unwrap_or(now)));
         set(FAILED_AT, Value::Timestamp(now));
         for (name, text) in
             [(STAGE, &*cause.stage), (PLUGIN, &*cause.plugin), (ERROR, &*cause.text)]

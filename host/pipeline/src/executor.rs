@@ -163,12 +163,10 @@ fn fail(stage: &OpenStage, job: &mut Job, live: Live, verdict: Verdict, next: &m
             job.worsen(Fate::DeadLetter(cause(stage, reason, text)));
         }
         Verdict::Retry { after, text } => {
-            let cause = cause(stage, "retry".into(), text);
-            job.worsen(Fate::Retry { after, counted: true, cause });
+            again(stage, job, after, cause(stage, "retry".into(), text));
         }
         Verdict::Fail { failure: Failure::Dependency, text } => {
-            let cause = cause(stage, "dependency".into(), text);
-            job.worsen(Fate::Retry { after: None, counted: true, cause });
+            again(stage, job, None, cause(stage, "dependency".into(), text));
         }
         Verdict::Fail { failure, text } => {
             let word = match failure {
@@ -177,11 +175,9 @@ fn fail(stage: &OpenStage, job: &mut Job, live: Live, verdict: Verdict, next: &m
             };
             failed(stage, job, live, cause(stage, word.into(), text), next);
         }
-        Verdict::Fault(Fault { kind: FaultKind::BreakerOpen, text }) => {
+        Verdict::Fault(Fault { kind: FaultKind::BreakerOpen, .. }) => {
             // Nothing is known about the message: it waits, and no attempt is counted.
-            let cause = cause(stage, FaultKind::BreakerOpen.name().into(), text);
-            let after = Some(BREAKER_PAUSE);
-            job.worsen(Fate::Retry { after, counted: false, cause });
+            job.worsen(Fate::Retry { delay: BREAKER_PAUSE, counted: false });
         }
         Verdict::Fault(fault) => {
             let cause = cause(stage, fault.kind.name().into(), fault.text);
@@ -199,10 +195,22 @@ fn fail(stage: &OpenStage, job: &mut Job, live: Live, verdict: Verdict, next: &m
 fn failed(stage: &OpenStage, job: &mut Job, live: Live, cause: Cause, next: &mut Vec<Live>) {
     match stage.on_error {
         OnError::DeadLetter => job.worsen(Fate::DeadLetter(cause)),
-        OnError::Retry => job.worsen(Fate::Retry { after: None, counted: true, cause }),
+        OnError::Retry => again(stage, job, None, cause),
         OnError::Drop => stage.stats.add_reason(&"on_error_drop".into()),
         OnError::Pass => next.push(live),
     }
+}
+
+/// Another try, or the dead letter when there were enough.
+fn again(stage: &OpenStage, job: &mut Job, after: Option<Duration>, cause: Cause) {
+    let (attempt, policy) = (job.delivery.attempt, stage.retry);
+    if attempt >= policy.attempts {
+        let text = format!("gave up after {attempt} attempts: {}", cause.text);
+        return job.worsen(Fate::DeadLetter(Cause { text, ..cause }));
+    }
+    let random = job.delivery.received.elapsed().as_nanos() as u64;
+    let delay = after.unwrap_or_else(|| policy.backoff.delay(attempt, random));
+    job.worsen(Fate::Retry { delay, counted: true });
 }
 
 fn emit(

@@ -10,7 +10,9 @@ use lockgate_transport::{Source, SourceConnector, SourceError, reconnect};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use crate::condition::{Component, Conditions};
 use crate::lane::LaneQueue;
+use crate::retry;
 use crate::settings::{Order, Settings};
 use crate::stats::Stats;
 
@@ -78,7 +80,7 @@ pub(crate) struct Intake {
 
 /// Why a source generation ended.
 enum Ended {
-    Lost,
+    Lost(String),
     Drained,
 }
 
@@ -88,62 +90,70 @@ impl Intake {
         let mut live = Some(source);
         let mut short_lives = 0u32;
         while let Some(mut source) = live.take() {
-            self.connected(true);
             let born = Instant::now();
-            if let Ended::Drained = self.generation(&mut *source).await {
-                live = Some(source);
-                break;
+            // One that dies at birth again and again does not work.
+            let trusted = if short_lives == 0 { born } else { born + SHORT_LIFE };
+            match self.generation(&mut *source, trusted).await {
+                Ended::Drained => {
+                    live = Some(source);
+                    break;
+                }
+                Ended::Lost(why) => self.conditions().bad(Component::Source, 0, why),
             }
-            self.connected(false);
             self.stats.reconnects.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(source.close(Duration::ZERO));
+            self.given_back(|queue| queue.forget_dead());
             short_lives = if born.elapsed() < SHORT_LIFE { short_lives + 1 } else { 0 };
             live = self.connect_again(short_lives).await;
         }
         self.drain(live).await;
     }
 
-    fn connected(&self, connected: bool) {
-        self.stats.state.source_connected.store(connected, Ordering::Release);
+    fn conditions(&self) -> &Conditions {
+        &self.stats.conditions
+    }
+
+    /// Settles what `take` takes out of each lane as given back.
+    fn given_back(&self, take: impl Fn(&LaneQueue) -> Vec<Delivery>) {
+        for (lane, queue) in self.lanes.iter().enumerate() {
+            let count = take(queue).len();
+            self.stats.settled(lane, &[(Outcome::Requeued, count as u64)]);
+            self.flow.settled(count);
+        }
     }
 
     /// `None` when stopped meanwhile.
     async fn connect_again(&self, short_lives: u32) -> Option<Box<dyn Source>> {
         let mut stop = self.phase.clone();
-        let what = self.connector.describe();
         let backoff = self.settings.reconnect;
         let connecting = async {
             if short_lives > 0 {
                 tokio::time::sleep(backoff.delay(short_lives, u64::from(short_lives) * 7919)).await;
             }
             loop {
-                match reconnect(&what, backoff, || self.connector.connect()).await {
+                let failed = |error: &_| self.conditions().bad(Component::Source, 0, error);
+                match reconnect(backoff, || self.connector.connect(), failed).await {
                     Ok(source) => return source,
                     // At start-up this ends the pipeline; in service it may be mended on the
                     // broker, and a consumer that stays dead is worse than one that asks.
                     Err(error) => {
-                        tracing::error!(target = what, %error, "cannot connect the source, waiting");
-                        self.stats.state.set_problem(Some(format!("{what}: {error}")));
+                        failed(&error);
                         tokio::time::sleep(backoff.max).await;
                     }
                 }
             }
         };
-        let source = tokio::select! {
+        tokio::select! {
             source = connecting => Some(source),
             _ = stop.wait_for(|phase| *phase != Phase::Run) => None,
-        };
-        if source.is_some() {
-            self.stats.state.set_problem(None);
         }
-        source
     }
 
-    /// Feeds the lanes from one source generation.
-    async fn generation(&self, source: &mut dyn Source) -> Ended {
+    /// Feeds the lanes from one source generation, which is taken to work from `trusted` on.
+    async fn generation(&self, source: &mut dyn Source, trusted: Instant) -> Ended {
         let limit = self.settings.in_flight;
         let mut taken = Vec::with_capacity(TAKE);
-        let mut stopping = false;
+        let (mut stopping, mut works) = (false, false);
         let (mut stop, mut abandon) = (self.phase.clone(), self.phase.clone());
         loop {
             let next = async {
@@ -152,6 +162,11 @@ impl Intake {
             };
             let step = tokio::select! {
                 result = next => Some(result),
+                () = tokio::time::sleep_until(trusted), if !works => {
+                    works = true;
+                    self.conditions().good(Component::Source, 0);
+                    continue;
+                }
                 _ = stop.wait_for(|phase| *phase != Phase::Run), if !stopping => None,
                 _ = abandon.wait_for(|phase| *phase == Phase::Abandon), if stopping => {
                     return Ended::Drained;
@@ -160,22 +175,21 @@ impl Intake {
             let Some(result) = step else {
                 stopping = true;
                 source.cancel().await;
+                self.given_back(LaneQueue::drain);
                 continue;
             };
             self.feed(&mut taken);
             match result {
                 Ok(()) => {}
                 Err(SourceError::End) => return Ended::Drained,
-                Err(SourceError::Lost(error)) => {
-                    tracing::warn!(target = self.connector.describe(), %error, "source lost");
-                    return Ended::Lost;
-                }
+                Err(SourceError::Lost(error)) => return Ended::Lost(error),
             }
         }
     }
 
     /// Gives what was taken to lanes.
     fn feed(&self, taken: &mut Vec<Delivery>) {
+        taken.iter_mut().for_each(retry::come_back);
         match &self.settings.order {
             Order::Key(key) if self.lanes.len() > 1 => {
                 let mut shares: Vec<Vec<Delivery>> =
@@ -228,18 +242,15 @@ impl Intake {
 
     /// Waits until what is in flight is settled or time is up, then closes.
     async fn drain(&mut self, source: Option<Box<dyn Source>>) {
+        self.given_back(LaneQueue::drain);
         tokio::select! {
             () = self.flow.idle() => {}
             _ = self.phase.wait_for(|phase| *phase == Phase::Abandon) => {
                 // The lanes and dispatchers see it too and give everything back.
             }
         }
-        for (lane, queue) in self.lanes.iter().enumerate() {
-            let waiting = queue.close().len();
-            self.stats.settled(lane, &[(Outcome::Requeued, waiting as u64)]);
-            self.flow.settled(waiting);
-        }
-        self.connected(false);
+        self.given_back(LaneQueue::close);
+        self.conditions().not_yet(Component::Source, 0);
         if let Some(source) = source {
             let given_back = tokio::time::timeout(CLOSE, self.flow.idle()).await;
             if given_back.is_err() {

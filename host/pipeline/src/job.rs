@@ -36,12 +36,11 @@ pub(crate) enum Fate {
     /// Delivered when there are copies, filtered when there are none.
     Done,
     DeadLetter(Cause),
-    /// Repeats the source message; nothing of it is published this time. `counted` when it uses
-    /// up one of the message's attempts.
+    /// Repeats the source message after `delay`; nothing of it is published this time. `counted`
+    /// when it uses up one of the message's attempts.
     Retry {
-        after: Option<Duration>,
+        delay: Duration,
         counted: bool,
-        cause: Cause,
     },
 }
 

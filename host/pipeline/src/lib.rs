@@ -7,6 +7,7 @@
 
 mod aside;
 mod chain;
+mod condition;
 mod dead_letter;
 mod dispatch;
 mod envelope;
@@ -15,17 +16,19 @@ mod intake;
 mod job;
 mod lane;
 mod pipeline;
+mod retry;
 mod route;
 mod settings;
 mod stage;
 mod stats;
 
 pub use chain::Chain;
+pub use condition::{Component, Conditions};
 pub use dead_letter::replayable;
 pub use envelope::{ENVELOPE_CONTENT_TYPE, Envelope};
 pub use lockgate_message::Input;
-pub use pipeline::{Parts, PipelineError, Running, start};
+pub use pipeline::{Parts, PipelineError, Prepared, Running, prepare, start};
 pub use route::{Routes, Target};
-pub use settings::{KeySource, Order, Settings};
+pub use settings::{KeySource, Order, RetryPolicy, Settings, Wait};
 pub use stage::{OnError, Stage, StageFactory};
-pub use stats::{Histogram, Snapshot, StageStats, State, Stats};
+pub use stats::{Histogram, Snapshot, StageStats, Stats};

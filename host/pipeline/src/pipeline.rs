@@ -1,7 +1,7 @@
 //! Assembles a pipeline from its parts, starts it, stops it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use lockgate_message::{Delivery, Outcome};
 use lockgate_transport::{ConnectError, SinkConnector, Source, SourceConnector, reconnect};
@@ -9,12 +9,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::chain::Chain;
+use crate::condition::Component;
 use crate::dead_letter::Writer;
 use crate::dispatch::Dispatcher;
 use crate::executor::Executor;
 use crate::intake::{Flow, Intake, Phase};
-use crate::job::Job;
+use crate::job::{Fate, Job};
 use crate::lane::LaneQueue;
+use crate::retry;
 use crate::route::{Routes, Target};
 use crate::settings::{Order, Settings};
 use crate::stats::{StageStats, Stats};
@@ -54,23 +56,68 @@ pub struct Running {
     pub name: String,
     pub generation: u64,
     pub stats: Arc<Stats>,
-    phase: Arc<watch::Sender<Phase>>,
+    phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
     settings: Arc<Settings>,
 }
 
-/// Opens the stages, connects the targets and the source, and runs.
-///
-/// Waits, with back-off, for brokers that are away, until `running` turns false.
+/// A pipeline that is not connected to anything yet.
+pub struct Prepared {
+    parts: Parts,
+    stats: Arc<Stats>,
+}
+
+/// Gives a pipeline its counters, before anything can be counted.
+pub fn prepare(mut parts: Parts) -> Prepared {
+    let Parts { name, chain, sinks, settings, .. } = &mut parts;
+    settings.lanes = if settings.order == Order::Strict { 1 } else { settings.lanes.max(1) };
+    settings.hold &= settings.order != Order::None;
+    let stages = chain.stages.iter().map(|stage| Arc::new(StageStats::new(stage.name())));
+    let stats = Stats::new(name, settings.lanes, stages.collect());
+    stats.conditions.not_yet(Component::Source, 0);
+    for sink in 0..settings.lanes * sinks.len() {
+        stats.conditions.not_yet(Component::Target, sink);
+    }
+    Prepared { stats: Arc::new(stats), parts }
+}
+
+/// [`prepare`] and [`Prepared::start`].
 ///
 /// # Errors
-/// What cannot heal by waiting.
+/// As `Prepared::start`.
 pub async fn start(parts: Parts, running: watch::Receiver<bool>) -> Result<Running, PipelineError> {
-    let Parts { name, source: connector, chain, sinks, routes, dead_letter, mut settings } = parts;
-    settings.lanes = if settings.order == Order::Strict { 1 } else { settings.lanes.max(1) };
+    prepare(parts).start(running).await
+}
+
+impl Prepared {
+    /// What it is made of.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Its counters, and what is in its way.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+
+    /// Opens the stages, connects the targets and the source, and runs.
+    ///
+    /// Waits, with back-off, for brokers that are away, until `running` turns false.
+    ///
+    /// # Errors
+    /// What cannot heal by waiting.
+    pub async fn start(self, running: watch::Receiver<bool>) -> Result<Running, PipelineError> {
+        connect(self.parts, self.stats, running).await
+    }
+}
+
+async fn connect(
+    parts: Parts,
+    stats: Arc<Stats>,
+    running: watch::Receiver<bool>,
+) -> Result<Running, PipelineError> {
+    let Parts { name, source: connector, chain, sinks, routes, dead_letter, settings } = parts;
     let (settings, chain) = (Arc::new(settings), Arc::new(chain));
-    let stages = chain.stages.iter().map(|stage| Arc::new(StageStats::new(stage.name())));
-    let stats = Stats::new(settings.lanes, settings.lanes * sinks.len(), stages.collect());
     let (phase, phase_seen) = watch::channel(Phase::Run);
     let generation = chain.generation;
     let mut lanes = Lanes {
@@ -82,7 +129,7 @@ pub async fn start(parts: Parts, running: watch::Receiver<bool>) -> Result<Runni
         dead_letters: dead_letter
             .map(|target| Arc::new(Writer { pipeline: name.clone(), generation, target })),
         settings: settings.clone(),
-        stats: Arc::new(stats),
+        stats,
         flow: Arc::new(Flow::new()),
         phase: phase_seen,
     };
@@ -94,8 +141,7 @@ pub async fn start(parts: Parts, running: watch::Receiver<bool>) -> Result<Runni
         }
     };
     let stats = lanes.stats.clone();
-    let phase = Arc::new(phase);
-    let task = tokio::spawn(lanes.run(connector, source, phase.clone()));
+    let task = tokio::spawn(lanes.run(connector, source));
     Ok(Running { name, generation, stats, phase, task, settings })
 }
 
@@ -146,19 +192,14 @@ impl Lanes {
         for lane in 0..self.settings.lanes {
             self.start(pipeline, lane, running.clone()).await?;
         }
-        let what = connector.describe();
-        let connecting = reconnect(&what, self.settings.reconnect, || connector.connect());
+        let failed = |error: &_| self.stats.conditions.bad(Component::Source, 0, error);
+        let connecting = reconnect(self.settings.reconnect, || connector.connect(), failed);
         let connected = unless_stopped(connecting, running).await;
         connected.map_err(|error| PipelineError::Refused { sink: None, error })
     }
 
     /// Runs from the first delivery to the last settlement.
-    async fn run(
-        self,
-        connector: Arc<dyn SourceConnector>,
-        source: Box<dyn Source>,
-        phase: Arc<watch::Sender<Phase>>,
-    ) {
+    async fn run(self, connector: Arc<dyn SourceConnector>, source: Box<dyn Source>) {
         let intake = Intake {
             connector,
             lanes: self.queues,
@@ -168,10 +209,6 @@ impl Lanes {
             phase: self.phase,
         };
         intake.run(source).await;
-        // Ended by itself: what waits for another try is given back as well.
-        phase.send_if_modified(|phase| {
-            std::mem::replace(phase, Phase::Drain.max(*phase)) == Phase::Run
-        });
         for dispatcher in self.dispatchers {
             if let Err(error) = dispatcher.await {
                 tracing::error!(%error, "a dispatcher died; its messages come back");
@@ -186,7 +223,8 @@ impl Lanes {
         lane: usize,
         running: watch::Receiver<bool>,
     ) -> Result<(), PipelineError> {
-        let queue = Arc::new(LaneQueue::new(self.settings.batch_max.max(1)));
+        let queue =
+            Arc::new(LaneQueue::new(self.settings.batch_max.max(1), self.settings.order.clone()));
         self.queues.push(queue.clone());
         let (jobs, jobs_taken) = mpsc::channel(LANE_AHEAD);
         let (opened, open) = oneshot::channel();
@@ -203,7 +241,7 @@ impl Lanes {
         std::thread::Builder::new()
             .name(format!("{pipeline}/{lane}"))
             .stack_size(self.settings.lane_stack)
-            .spawn(move || match chain.open(lane, &stage_stats) {
+            .spawn(move || match chain.open(lane, worker.settings.retry, &stage_stats) {
                 Ok(chain) => {
                     if opened.send(Ok(())).is_ok() {
                         let id = worker.settings.id.clone();
@@ -218,13 +256,14 @@ impl Lanes {
             .map_err(PipelineError::Stage)?;
         let mut sinks = Vec::new();
         for (index, connector) in self.connectors.iter().enumerate() {
-            let what = connector.describe();
-            let connecting = reconnect(&what, self.settings.reconnect, || connector.connect(lane));
+            let by = lane * self.connectors.len() + index;
+            let failed = |error: &_| self.stats.conditions.bad(Component::Target, by, error);
+            let connecting = reconnect(self.settings.reconnect, || connector.connect(lane), failed);
             match unless_stopped(connecting, running.clone()).await {
                 Ok(sink) => sinks.push(Some(sink)),
                 Err(error) => return Err(PipelineError::Refused { sink: Some(index), error }),
             }
-            self.stats.state.sinks_connected.fetch_add(1, Ordering::AcqRel);
+            self.stats.conditions.good(Component::Target, by);
         }
         let dispatcher = Dispatcher {
             lane,
@@ -236,6 +275,9 @@ impl Lanes {
             queue,
             flow: self.flow.clone(),
             phase: self.phase.clone(),
+            troubled: HashSet::new(),
+            refused: None,
+            delay_queues: HashSet::new(),
         };
         self.dispatchers.push(tokio::spawn(dispatcher.run(jobs_taken)));
         Ok(())
@@ -255,19 +297,41 @@ struct Worker {
 impl Worker {
     fn run(self, mut executor: Executor) {
         let mut batch = Vec::with_capacity(self.settings.batch_max);
-        while self.queue.take(self.settings.batch_bytes, &mut batch) {
+        let mut back = Vec::new();
+        while self.queue.take(self.settings.batch_bytes, &mut batch, &mut back) {
             // What the broker delivers again anyway is not worth the work, nor the double.
-            let taken = batch.len();
-            batch.retain(|delivery: &Delivery| delivery.ack.is_live());
-            self.given_back(taken - batch.len());
-            if batch.is_empty() {
+            back.extend(batch.extract_if(.., |delivery: &mut Delivery| !delivery.ack.is_live()));
+            let mut jobs = executor.run(batch.drain(..));
+            if self.settings.hold {
+                jobs = self.hold(jobs, &mut back);
+            }
+            self.given_back(back.drain(..).count());
+            if jobs.is_empty() {
                 continue;
             }
-            let jobs = executor.run(batch.drain(..));
             if let Err(unsent) = self.jobs.blocking_send(jobs) {
                 self.given_back(unsent.0.len());
             }
         }
+    }
+
+    /// Takes out what is to be tried again, and what must stay behind it.
+    fn hold(&self, jobs: Vec<Job>, back: &mut Vec<Delivery>) -> Vec<Job> {
+        let mut go_on = Vec::with_capacity(jobs.len());
+        for mut job in jobs {
+            let Some(delivery) = self.queue.follow(job.delivery, back) else { continue };
+            job.delivery = delivery;
+            match job.fate {
+                Fate::Retry { delay, counted } => {
+                    if counted {
+                        retry::count(&mut job.delivery);
+                    }
+                    back.extend(self.queue.hold(job.delivery, delay));
+                }
+                Fate::Done | Fate::DeadLetter(_) => go_on.push(job),
+            }
+        }
+        go_on
     }
 
     fn given_back(&self, count: usize) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate_message::{Message, Property, PropertyValue};
@@ -21,10 +22,13 @@ pub struct Settings {
     pub batch_bytes: usize,
     /// Most deliveries taken and not settled.
     pub in_flight: usize,
-    /// Tries of one message, the first included, before it is dead-lettered.
-    pub attempts: u32,
-    /// Delay between tries of one message.
-    pub retry: Backoff,
+    /// Of stages that have none of their own.
+    pub retry: RetryPolicy,
+    /// Where a message waits for its next try.
+    pub wait: Wait,
+    /// Hold what must stay behind a message that waits for its next try; else it is overtaken.
+    /// Held messages wait in memory.
+    pub hold: bool,
     /// Delay between connection attempts.
     pub reconnect: Backoff,
     /// Time for finishing what is in flight after a stop; then the rest is requeued.
@@ -42,13 +46,40 @@ impl Default for Settings {
             batch_max: 64,
             batch_bytes: 1 << 20,
             in_flight: 1000,
-            attempts: 5,
-            retry: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(30) },
+            retry: RetryPolicy {
+                attempts: 5,
+                backoff: Backoff { min: Duration::from_millis(200), max: Duration::from_secs(30) },
+            },
+            wait: Wait::Memory,
+            hold: true,
             reconnect: Backoff::default(),
             drain: Duration::from_secs(30),
             lane_stack: 4 << 20,
         }
     }
+}
+
+/// How often a message is tried, and when again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Tries of one message, the first included, before it is dead-lettered.
+    pub attempts: u32,
+    /// Delay between tries of one message.
+    pub backoff: Backoff,
+}
+
+/// Where a message waits for its next try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// In its lane, unacked. A restart starts its attempts anew.
+    Memory,
+    /// In a delay queue of the source's broker that leads back to `queue`. Short waits stay in
+    /// memory.
+    Queue {
+        /// Which of the pipeline's sinks reaches that broker.
+        sink: usize,
+        queue: Arc<str>,
+    },
 }
 
 /// Which messages keep their order among each other.
@@ -60,6 +91,17 @@ pub enum Order {
     Key(KeySource),
     /// All do: one lane.
     Strict,
+}
+
+impl Order {
+    /// What `message` has in common with those it must stay in order with; `None` without order.
+    pub(crate) fn key(&self, message: &Message) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Key(source) => Some(source.hash(message)),
+            Self::Strict => Some(0),
+        }
+    }
 }
 
 /// Where the key of [`Order::Key`] is read. A message without one has the empty key.
@@ -87,11 +129,15 @@ impl KeySource {
         }
     }
 
-    /// The lane of `message` among `lanes`.
-    pub(crate) fn lane(&self, message: &Message, lanes: usize) -> usize {
+    fn hash(&self, message: &Message) -> u64 {
         let mut hasher = std::collections::hash_map::DefaultHasher::new();
         self.text(message).hash(&mut hasher);
-        (hasher.finish() % lanes.max(1) as u64) as usize
+        hasher.finish()
+    }
+
+    /// The lane of `message` among `lanes`.
+    pub(crate) fn lane(&self, message: &Message, lanes: usize) -> usize {
+        (self.hash(message) % lanes.max(1) as u64) as usize
     }
 }
 

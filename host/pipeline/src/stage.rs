@@ -3,6 +3,8 @@
 use lockgate_message::state::Staged;
 use lockgate_message::{Input, Verdict};
 
+use crate::settings::RetryPolicy;
+
 /// One live step of a chain, owned by one lane; never shared, so it may keep state.
 pub trait Stage {
     /// Judges a batch: appends exactly one verdict per message to `verdicts`, in order.
@@ -33,6 +35,11 @@ pub trait StageFactory: Send + Sync {
     /// # Errors
     /// Why it cannot run; the pipeline then does not start.
     fn open(&self, lane: usize) -> Result<Box<dyn Stage>, String>;
+
+    /// How often this stage lets a message be tried, where it differs from the pipeline's policy.
+    fn retry(&self) -> Option<RetryPolicy> {
+        None
+    }
 
     /// What becomes of a message that this stage fails on.
     fn on_error(&self) -> OnError {

@@ -1,10 +1,12 @@
 //! Counters and state of one pipeline, for metrics, health and the ledger identity.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use lockgate_message::Outcome;
+
+use crate::condition::Conditions;
 
 /// Everything countable about one running pipeline.
 pub struct Stats {
@@ -15,7 +17,7 @@ pub struct Stats {
     /// From the first publish of a block to its last confirm.
     pub confirm_seconds: Histogram,
     pub reconnects: AtomicU64,
-    pub state: State,
+    pub conditions: Conditions,
 }
 
 /// received = delivered + filtered + dead-lettered + deferred + requeued + in flight, in every
@@ -61,34 +63,6 @@ impl Snapshot {
         for outcome in Outcome::ALL {
             *self.outcome_mut(outcome) += other.outcome(outcome);
         }
-    }
-}
-
-/// Whether a pipeline can do its work now.
-#[derive(Default)]
-pub struct State {
-    pub source_connected: AtomicBool,
-    /// Over all lanes.
-    pub sinks_connected: AtomicU64,
-    pub sinks: AtomicU64,
-    problem: Mutex<Option<String>>,
-}
-
-impl State {
-    /// True when the source and every sink of every lane are connected and nothing is wrong.
-    pub fn ready(&self) -> bool {
-        self.source_connected.load(Ordering::Acquire)
-            && self.sinks_connected.load(Ordering::Acquire) == self.sinks.load(Ordering::Acquire)
-            && lock(&self.problem).is_none()
-    }
-
-    /// What is wrong, in words.
-    pub fn problem(&self) -> Option<String> {
-        lock(&self.problem).clone()
-    }
-
-    pub(crate) fn set_problem(&self, problem: Option<String>) {
-        *lock(&self.problem) = problem;
     }
 }
 
@@ -139,14 +113,14 @@ impl StageStats {
 }
 
 impl Stats {
-    pub(crate) fn new(lanes: usize, sinks: usize, stages: Vec<Arc<StageStats>>) -> Self {
+    pub(crate) fn new(pipeline: &str, lanes: usize, stages: Vec<Arc<StageStats>>) -> Self {
         Self {
             lanes: (0..lanes).map(|_| Mutex::default()).collect(),
             stages,
             delivery_seconds: Histogram::default(),
             confirm_seconds: Histogram::default(),
             reconnects: AtomicU64::new(0),
-            state: State { sinks: AtomicU64::new(sinks as u64), ..State::default() },
+            conditions: Conditions::new(pipeline),
         }
     }
 
@@ -229,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_identity_holds_in_every_snapshot() {
-        let stats = Stats::new(2, 2, Vec::new());
+        let stats = Stats::new("p", 2, Vec::new());
         stats.received(0, 10);
         stats.received(1, 5);
         stats.settled(0, &[(Outcome::Delivered, 3), (Outcome::Filtered, 2)]);

@@ -10,8 +10,8 @@ use lockgate_message::{
     Change, Delta, Emitted, Failure, Fault, FaultKind, Head, Message, Outcome, Value, Verdict,
 };
 use lockgate_pipeline::{
-    Chain, ENVELOPE_CONTENT_TYPE, Input, KeySource, OnError, Order, Parts, Running, Settings,
-    Stage, StageFactory, Target, start,
+    Chain, ENVELOPE_CONTENT_TYPE, Input, KeySource, OnError, Order, Parts, RetryPolicy, Running,
+    Settings, Stage, StageFactory, Target, Wait, start,
 };
 use lockgate_transport::{Backoff, PutError};
 use lockgate_transport_memory::{
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 type Judge = Arc<dyn Fn(&Input<'_>) -> Verdict + Send + Sync>;
 
-struct Closure(Judge, OnError);
+struct Closure(Judge, OnError, Option<RetryPolicy>);
 struct Open(Judge);
 
 impl Stage for Open {
@@ -41,6 +41,9 @@ impl StageFactory for Closure {
     fn on_error(&self) -> OnError {
         self.1
     }
+    fn retry(&self) -> Option<RetryPolicy> {
+        self.2
+    }
 }
 
 /// A pipeline from `in` to the routes `default` (queue `out`), `other`, `nowhere` (unroutable),
@@ -50,6 +53,8 @@ struct Bench {
     settings: Settings,
     judges: Vec<(Judge, OnError)>,
     dead_letter: bool,
+    /// Of every stage, where it differs from the settings.
+    policy: Option<RetryPolicy>,
 }
 
 const QUICK: Backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(5) };
@@ -68,8 +73,13 @@ impl Bench {
             broker.declare_queue(queue, arguments).unwrap();
         }
         broker.declare_exchange("empty", ExchangeOptions::new(ExchangeKind::Fanout)).unwrap();
-        let settings = Settings { lanes: 2, retry: QUICK, reconnect: QUICK, ..Settings::default() };
-        Self { broker, settings, judges: Vec::new(), dead_letter: true }
+        let settings = Settings {
+            lanes: 2,
+            retry: RetryPolicy { attempts: 5, backoff: QUICK },
+            reconnect: QUICK,
+            ..Settings::default()
+        };
+        Self { broker, settings, judges: Vec::new(), dead_letter: true, policy: None }
     }
 
     fn stage(self, judge: impl Fn(&Input<'_>) -> Verdict + Send + Sync + 'static) -> Self {
@@ -108,7 +118,7 @@ impl Bench {
         let source = SourceSettings { queue: "in".into(), prefetch: 200, declare: None };
         let sinks = MemorySinkConnector::new(&self.broker, vec![route(""), route("empty")]);
         let stages = self.judges.iter().map(|(judge, on_error)| {
-            Arc::new(Closure(judge.clone(), *on_error)) as Arc<dyn StageFactory>
+            Arc::new(Closure(judge.clone(), *on_error, self.policy)) as Arc<dyn StageFactory>
         });
         let parts = Parts {
             name: "test".into(),
@@ -261,6 +271,132 @@ async fn retries_count_attempts_and_then_give_up() {
 }
 
 #[tokio::test]
+async fn attempts_survive_a_restart_in_a_retry_queue() {
+    let mut bench = Bench::new().stage(|input| match (number(input), input.attempt) {
+        (0, _) => Verdict::Retry { after: Some(Duration::from_millis(150)), text: "no".into() },
+        (1, 1) => Verdict::Retry { after: Some(Duration::from_millis(150)), text: "once".into() },
+        (1, 2) => {
+            assert_eq!(input.message.head().headers.len(), 1, "as it was: {:?}", input.message);
+            Verdict::Pass
+        }
+        _ => Verdict::Pass,
+    });
+    bench.settings.wait = Wait::Queue { sink: 0, queue: "in".into() };
+    bench.publish(3);
+    let mut received = 0;
+    let mut counts = BTreeMap::new();
+    // As often as it is tried, each time by another daemon.
+    for attempt in 1..=5 {
+        let running = bench.start().await;
+        let queue = "in.retry.200ms";
+        match attempt {
+            1 => bench.broker.until_depth("out", 1).await.unwrap(),
+            5 => bench.broker.until_depth("dead", 1).await.unwrap(),
+            _ => {}
+        }
+        bench.broker.until("in", |queue| queue.ready + queue.unsettled == 0).await.unwrap();
+        let stats = running.stats.clone();
+        assert!(running.stop().await);
+        let snapshot = stats.snapshot();
+        received += snapshot.received;
+        for outcome in Outcome::ALL {
+            *counts.entry(outcome.name()).or_insert(0) += snapshot.outcome(outcome);
+        }
+        if attempt < 5 {
+            bench.broker.until_depth(queue, 0).await.unwrap();
+        }
+    }
+    assert_eq!(counts["deferred"], 5, "{counts:?}");
+    assert_eq!((counts["delivered"], counts["dead_lettered"]), (2, 1));
+    assert_eq!(received, counts.values().sum::<u64>());
+    let dead = bench.broker.drain("dead").unwrap();
+    let headers = &dead[0].head().headers;
+    assert_eq!(headers.get("lockgate-attempts"), Some(&Value::I64(5)));
+    let (Some(Value::Timestamp(first)), Some(Value::Timestamp(last))) =
+        (headers.get("lockgate-first-failed-at"), headers.get("lockgate-failed-at"))
+    else {
+        panic!("{headers:?}");
+    };
+    assert!(first <= last);
+    assert_eq!(headers.get("x-death"), None);
+}
+
+#[tokio::test]
+async fn a_retry_queue_that_refuses_leaves_the_wait_to_memory() {
+    let mut bench = Bench::new().stage(|input| match input.attempt {
+        1 => Verdict::Retry { after: Some(Duration::from_millis(120)), text: String::new() },
+        _ => Verdict::Pass,
+    });
+    // One of another kind stands in the way.
+    bench.broker.declare_queue("in.retry.200ms", QueueOptions::default()).unwrap();
+    bench.settings.wait = Wait::Queue { sink: 0, queue: "in".into() };
+    bench.publish(3);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 3)]);
+    ends.check("out", 0..3);
+}
+
+#[tokio::test]
+async fn a_stage_has_its_own_number_of_tries() {
+    let mut bench = Bench::new().stage(|_| Verdict::Retry { after: None, text: String::new() });
+    bench.policy = Some(RetryPolicy { attempts: 2, backoff: QUICK });
+    bench.publish(1);
+    let ends = bench.run().await;
+    ends.counted(&[("dead_lettered", 1)]);
+    let dead = ends.broker.drain("dead").unwrap();
+    assert_eq!(dead[0].head().headers.get("lockgate-attempts"), Some(&Value::I64(2)));
+}
+
+/// Runs 300 messages of five keys, every seventh of which is tried three times, and returns them
+/// as they came out.
+async fn with_retries(order: Order, hold: bool) -> Vec<usize> {
+    let mut bench = Bench::new().stage(|input| match (number(input) % 7, input.attempt) {
+        (0, 1..=2) => Verdict::Retry { after: None, text: String::new() },
+        _ => Verdict::Pass,
+    });
+    bench.settings.order = order;
+    bench.settings.hold = hold;
+    bench.settings.lanes = 3;
+    bench.settings.batch_max = 8;
+    bench.publish(300);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 300)]);
+    ends.bodies("out").iter().map(|body| body.parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn order_is_held_while_a_message_waits_for_its_next_try() {
+    let key = || Order::Key(KeySource::Header("key".into()));
+    assert_eq!(with_retries(Order::Strict, true).await, (0..300).collect::<Vec<_>>());
+    let by_key =
+        |numbers: &[usize]| (0..5).all(|key| numbers.iter().filter(|n| **n % 5 == key).is_sorted());
+    let held = with_retries(key(), true).await;
+    assert!(by_key(&held), "{held:?}");
+    // Other keys go on meanwhile.
+    assert!(!held.is_sorted(), "{held:?}");
+    // And where it is not to be held, nothing waits.
+    assert!(!by_key(&with_retries(key(), false).await));
+}
+
+#[tokio::test]
+async fn a_stop_gives_back_what_is_held() {
+    let mut bench = Bench::new().stage(|input| match number(input) {
+        3 => Verdict::Retry { after: Some(Duration::from_secs(3600)), text: String::new() },
+        _ => Verdict::Pass,
+    });
+    bench.settings.order = Order::Strict;
+    bench.publish(10);
+    let running = bench.start().await;
+    bench.broker.until_depth("out", 3).await.unwrap();
+    let stats = running.stats.clone();
+    assert!(running.stop().await);
+    bench.broker.until_depth("in", 7).await.unwrap();
+    let snapshot = stats.snapshot();
+    assert_eq!((snapshot.delivered, snapshot.in_flight), (3, 0));
+    assert_eq!(snapshot.requeued, snapshot.received - 3);
+}
+
+#[tokio::test]
 async fn exactly_the_unroutable_are_dead_lettered() {
     let bench = Bench::new().stage(|input| {
         let route = if number(input).is_multiple_of(10) { "nowhere" } else { "default" };
@@ -336,7 +472,7 @@ async fn a_lost_confirm_doubles_and_never_loses() {
 async fn a_target_that_keeps_refusing_ends_in_the_dead_letter() {
     let bench = Bench::new().stage(|_| Verdict::Pass);
     bench.publish(1);
-    for _ in 0..bench.settings.attempts {
+    for _ in 0..bench.settings.retry.attempts {
         bench.broker.fail_next_put(PutError::Nacked("overflow".into()));
     }
     let ends = bench.run().await;

@@ -155,6 +155,27 @@ impl SourceSettings {
 }
 
 impl RouteSettings {
+    /// To the default exchange of the source's broker, whose keys are queues.
+    pub fn default_exchange() -> Self {
+        Self {
+            exchange: String::new(),
+            routing_key: None,
+            url: None,
+            mandatory: true,
+            persistent: true,
+            declare: None,
+            grants: Vec::new(),
+            max_body: default_max_body(),
+            confirm_timeout: default_confirm_timeout(),
+            heartbeat: default_heartbeat(),
+            username: None,
+            password: None,
+            auth_mechanism: None,
+            tls: None,
+            connection_name: None,
+        }
+    }
+
     /// Everything that is wrong; empty when it can be used.
     pub fn validate(&self) -> Vec<SettingsError> {
         let mut errors = self.endpoint().err().unwrap_or_default();

@@ -15,7 +15,7 @@ use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, PublisherConfirm};
 use lockgate_transport::declare::SettingsError;
-use lockgate_transport::{ConnectError, Outgoing, PutError, Sink, SinkConnector};
+use lockgate_transport::{ConnectError, DelayQueue, Outgoing, PutError, Sink, SinkConnector};
 use tokio::sync::Mutex;
 
 use crate::connection::{CONNECT, Link, ok};
@@ -140,7 +140,7 @@ impl AmqpSink {
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
         Ok(LiveSink {
             id: Id::new(generation, lane),
-            name: endpoint.to_string(),
+            endpoint: endpoint.clone(),
             link,
             channel,
             limits,
@@ -197,8 +197,7 @@ impl SinkConnector for AmqpSink {
 
 struct LiveSink {
     id: Id,
-    /// The broker, for people.
-    name: String,
+    endpoint: Endpoint,
     link: Arc<Link>,
     channel: Channel,
     limits: Limits,
@@ -216,6 +215,14 @@ impl Sink for LiveSink {
             self.put_window(window, &mut results).await;
         }
         results
+    }
+
+    async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError> {
+        let topology = Topology { endpoint: &self.endpoint, link: &self.link };
+        match tokio::time::timeout(CONNECT, topology.delay_queue(queue)).await {
+            Ok(declared) => declared,
+            Err(_) => Err(ConnectError::Retry(format!("{}: no answer", self.endpoint))),
+        }
     }
 
     async fn close(self: Box<Self>, deadline: Duration) {
@@ -314,13 +321,13 @@ impl LiveSink {
             match tokio::time::timeout(look, &mut settled).await {
                 Ok(result) => {
                     if blocked {
-                        tracing::info!(broker = %self.name, "broker takes publishes again");
+                        tracing::info!(broker = %self.endpoint, "broker takes publishes again");
                     }
                     return result;
                 }
                 Err(_) if self.link.blocked() => {
                     if !std::mem::replace(&mut blocked, true) {
-                        tracing::warn!(broker = %self.name, "broker blocks publishes, waiting");
+                        tracing::warn!(broker = %self.endpoint, "broker blocks publishes, waiting");
                     }
                 }
                 Err(_) => waited += look,

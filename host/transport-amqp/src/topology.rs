@@ -4,10 +4,10 @@
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
-use lockgate_transport::ConnectError;
 use lockgate_transport::declare::{
     Binding, DeclareExchange, DeclareQueue, DeclareTarget, TargetQueue,
 };
+use lockgate_transport::{ConnectError, DelayQueue};
 
 use crate::connection::Link;
 use crate::fault::{Refusal, connect, refusal, said};
@@ -73,6 +73,14 @@ impl Topology<'_> {
             }
             None => self.verify_exchange(&channel, exchange, first).await?,
         }
+        self.close(&channel).await;
+        Ok(())
+    }
+
+    /// Makes a delay queue.
+    pub(crate) async fn delay_queue(&self, queue: &DelayQueue) -> Result<(), ConnectError> {
+        let channel = self.channel().await?;
+        self.declare_queue(&channel, &queue.name, &queue.declaration()).await?;
         self.close(&channel).await;
         Ok(())
     }

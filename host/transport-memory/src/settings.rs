@@ -191,7 +191,7 @@ fn apply_target(
     Ok(())
 }
 
-fn queue_options(queue: &DeclareQueue) -> QueueOptions {
+pub(crate) fn queue_options(queue: &DeclareQueue) -> QueueOptions {
     QueueOptions {
         durable: queue.durable,
         exclusive: queue.exclusive,

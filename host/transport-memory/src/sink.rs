@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use lockgate_transport::{ConnectError, Outgoing, PutError, RoutingKey, Sink, SinkConnector};
+use lockgate_transport::{
+    ConnectError, DelayQueue, Outgoing, PutError, RoutingKey, Sink, SinkConnector,
+};
 use tokio::time::Instant;
 
 use crate::faults::PutFault;
 use crate::queue::Origin;
+use crate::settings::queue_options;
 use crate::state::{Publication, Refusal, RouteMemo, State};
 use crate::{Broker, RouteSettings};
 
@@ -106,6 +109,11 @@ impl Sink for MemorySink {
         }
         self.dead = results.iter().any(|result| matches!(result, Err(PutError::Unknown(_))));
         results
+    }
+
+    async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError> {
+        let declared = self.broker.declare_queue(&queue.name, queue_options(&queue.declaration()));
+        declared.map_err(|error| ConnectError::Fatal(error.to_string()))
     }
 
     async fn close(self: Box<Self>, _deadline: Duration) {}

@@ -99,6 +99,7 @@ impl MemorySource {
             let taken = state.take(subscription.id, max, |tag, entry| {
                 let ack = AckHandle::new(subscription.clone(), tag);
                 into.push(Delivery {
+                    first_failed: None,
                     message: entry.message().clone(),
                     redelivered: entry.redelivered,
                     attempt: 1,

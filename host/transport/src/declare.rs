@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::DelayQueue;
+
 /// One thing wrong with a transport's settings, or risky. Contains no credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {message}")]
@@ -77,6 +79,30 @@ pub struct DeclareQueue {
     pub exclusive: bool,
     #[serde(default)]
     pub arguments: Arguments,
+}
+
+impl DelayQueue {
+    /// A quorum queue that hands on at least once (RabbitMQ 3.10, "Dead Letter Exchanges"):
+    /// nothing leaves it before the queue it leads to has confirmed it.
+    pub fn declaration(&self) -> DeclareQueue {
+        let text = |text: &str| Argument::Text(text.to_owned());
+        let longest = i64::try_from(self.longest.as_millis()).unwrap_or(i64::MAX);
+        let arguments = [
+            ("x-queue-type", text("quorum")),
+            ("x-message-ttl", Argument::Int(longest)),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&self.back_to)),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ];
+        let arguments = arguments.map(|(name, value)| (name.to_owned(), value));
+        DeclareQueue {
+            durable: true,
+            auto_delete: false,
+            exclusive: false,
+            arguments: Arguments(arguments.into_iter().collect()),
+        }
+    }
 }
 
 /// An exchange, and how it is declared.

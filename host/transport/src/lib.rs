@@ -16,5 +16,5 @@ mod source;
 pub use backoff::Backoff;
 pub use error::{ConnectError, PutError, SourceError};
 pub use reconnect::reconnect;
-pub use sink::{Outgoing, RoutingKey, Sink, SinkConnector};
+pub use sink::{DelayQueue, Outgoing, RoutingKey, Sink, SinkConnector};
 pub use source::{Source, SourceConnector};

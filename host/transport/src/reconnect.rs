@@ -5,41 +5,29 @@ use std::future::Future;
 use crate::backoff::{Backoff, random};
 use crate::error::ConnectError;
 
-/// Calls `connect` until it succeeds, waiting with back-off after each failure that can heal.
-///
-/// One log line for the first failure of a kind and one when it is back: a broker that stays
-/// away does not flood the log.
+/// Calls `connect` until it succeeds, waiting with back-off after each failure that can heal, of
+/// which `failed` is told.
 ///
 /// # Errors
 /// The first that cannot heal.
 pub async fn reconnect<T, F, C>(
-    what: &str,
     backoff: Backoff,
     mut connect: C,
+    mut failed: impl FnMut(&ConnectError),
 ) -> Result<T, ConnectError>
 where
     C: FnMut() -> F,
     F: Future<Output = Result<T, ConnectError>>,
 {
     let mut failures = 0u32;
-    let mut last = String::new();
     loop {
         match connect().await {
-            Ok(connected) => {
-                if failures > 0 {
-                    tracing::info!(target = what, attempts = failures + 1, "connected again");
-                }
-                return Ok(connected);
-            }
-            Err(ConnectError::Retry(error)) => {
+            Err(error @ ConnectError::Retry(_)) => {
+                failed(&error);
                 failures = failures.saturating_add(1);
-                if error != last {
-                    tracing::warn!(target = what, %error, "cannot connect, retrying");
-                    last = error;
-                }
                 tokio::time::sleep(backoff.delay(failures, random())).await;
             }
-            Err(fatal) => return Err(fatal),
+            ended => return ended,
         }
     }
 }
@@ -56,21 +44,27 @@ mod tests {
     #[tokio::test]
     async fn tries_until_it_heals() {
         let calls = AtomicU32::new(0);
-        let connected = reconnect("test", QUICK, || async {
-            match calls.fetch_add(1, Ordering::Relaxed) {
-                0..3 => Err(ConnectError::Retry("away".into())),
-                n => Ok(n),
-            }
-        })
+        let connected = reconnect(
+            QUICK,
+            || async {
+                match calls.fetch_add(1, Ordering::Relaxed) {
+                    0..3 => Err(ConnectError::Retry("away".into())),
+                    n => Ok(n),
+                }
+            },
+            |_| {},
+        )
         .await;
         assert_eq!(connected.ok(), Some(3));
     }
 
     #[tokio::test]
     async fn stops_at_what_cannot_heal() {
-        let refused = reconnect("test", QUICK, || async {
-            Err::<(), _>(ConnectError::Fatal("no such exchange".into()))
-        })
+        let refused = reconnect(
+            QUICK,
+            || async { Err::<(), _>(ConnectError::Fatal("no such exchange".into())) },
+            |_| {},
+        )
         .await;
         assert!(matches!(refused, Err(ConnectError::Fatal(_))), "{refused:?}");
     }

@@ -34,8 +34,25 @@ pub trait Sink: Send {
     /// After any [`PutError::Unknown`] the sink is dead and must be replaced.
     async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>>;
 
+    /// Makes a delay queue where it is missing, so that a put can name it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Fatal`] where this broker or its permissions do not allow it.
+    async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError>;
+
     /// Closes, spending at most `deadline`.
     async fn close(self: Box<Self>, deadline: Duration);
+}
+
+/// A queue in which messages wait, each for its expiration, before the broker puts them into
+/// another: at least once, as everything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelayQueue {
+    pub name: String,
+    /// The queue that they go to.
+    pub back_to: String,
+    /// Longest wait.
+    pub longest: Duration,
 }
 
 /// One copy of a message on its way to a target.

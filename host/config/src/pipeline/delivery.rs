@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{endpoint, within};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::section::Section;
-use crate::spec::{Backoff, DeliverySpec, KeySource, Order, RetrySpec};
+use crate::spec::{Backoff, DeliverySpec, KeySource, Order, RetryPolicy, RetrySpec, Wait};
 use crate::units::{Time, TimeRange};
 
 #[derive(Default, Deserialize)]
@@ -33,6 +33,16 @@ enum RawOrder {
 struct RawRetry {
     attempts: Option<u32>,
     backoff: Option<TimeRange>,
+    wait: Option<Wait>,
+    hold: Option<bool>,
+}
+
+/// `retry` of a stage.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPolicy {
+    attempts: Option<u32>,
+    backoff: Option<TimeRange>,
 }
 
 pub(super) fn parse(root: &Section, diagnostics: &mut Vec<Diagnostic>) -> DeliverySpec {
@@ -51,7 +61,7 @@ pub(super) fn parse(root: &Section, diagnostics: &mut Vec<Diagnostic>) -> Delive
         },
     };
     spec.id = raw.id.and_then(|text| key(&section, "id", &text, diagnostics));
-    spec.retry = retry(&section, &raw.retry, diagnostics);
+    spec.retry = retry(&section, &raw.retry, &spec.order, diagnostics);
     let mut drain = Time(spec.drain_timeout);
     let longest = Time(Duration::from_secs(3600));
     let shortest = Time(Duration::ZERO);
@@ -70,8 +80,43 @@ pub(super) fn parse(root: &Section, diagnostics: &mut Vec<Diagnostic>) -> Delive
     spec
 }
 
-fn retry(section: &Section, raw: &RawRetry, diagnostics: &mut Vec<Diagnostic>) -> RetrySpec {
-    let mut spec = RetrySpec::default();
+fn retry(
+    section: &Section,
+    raw: &RawRetry,
+    order: &Order,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> RetrySpec {
+    let of_all = RawPolicy { attempts: raw.attempts, backoff: raw.backoff };
+    let policy = policy(section, &of_all, diagnostics);
+    let hold = raw.hold.unwrap_or(true);
+    if raw.hold.is_some() && *order == Order::None {
+        let message = "there is no order that could be held";
+        diagnostics.push(
+            section
+                .diagnostic(Code::BadValue, "retry.hold", message)
+                .help("set `order` to \"strict\" or { key = … }, or leave `hold` out"),
+        );
+    }
+    let holds = hold && *order != Order::None;
+    if holds && raw.wait == Some(Wait::Queue) {
+        let message = "what is held in order waits in memory";
+        diagnostics.push(
+            section
+                .diagnostic(Code::BadValue, "retry.wait", message)
+                .help("add `hold = false` to let others overtake, or leave `wait` out"),
+        );
+    }
+    let default = if holds { Wait::Memory } else { Wait::Queue };
+    RetrySpec { policy, wait: raw.wait.unwrap_or(default), hold }
+}
+
+/// Reads what a stage's `retry` and that of the whole pipeline have in common.
+pub(super) fn policy(
+    section: &Section,
+    raw: &RawPolicy,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> RetryPolicy {
+    let mut spec = RetryPolicy::default();
     within(section, "retry.attempts", raw.attempts, 1..=1000, &mut spec.attempts, diagnostics);
     if let Some(TimeRange { min, max }) = raw.backoff {
         let limits = Time(Duration::from_millis(1))..=Time(Duration::from_secs(24 * 3600));

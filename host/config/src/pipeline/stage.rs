@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value as Json;
 
+use super::delivery::{RawPolicy, policy};
 use super::{endpoint, missing, required_name, within};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::load::Context;
@@ -26,6 +27,7 @@ struct RawStage {
     limits: RawLimits,
     isolation: Isolation,
     on_error: OnError,
+    retry: Option<RawPolicy>,
 }
 
 #[derive(Default, Deserialize)]
@@ -77,6 +79,7 @@ pub(super) fn parse(
         limits,
         isolation: raw.isolation,
         on_error: raw.on_error,
+        retry: raw.retry.map(|raw| policy(&section, &raw, diagnostics)),
         section,
     })
 }

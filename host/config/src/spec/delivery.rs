@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use lockgate_message::Property;
+use serde::Deserialize;
 
 /// `[delivery]`
 #[derive(Clone, Debug)]
@@ -39,13 +40,35 @@ pub enum KeySource {
     Property(Property),
 }
 
-/// How often a message is tried again, and when.
+/// How often a message is tried again, when, and where it waits for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetrySpec {
+    pub policy: RetryPolicy,
+    /// `queue` by default; `memory` where order is held.
+    pub wait: Wait,
+    /// Whether what must stay in order waits behind a message that is tried again. True by
+    /// default; without meaning for [`Order::None`].
+    pub hold: bool,
+}
+
+/// How often a message is tried again, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetryPolicy {
     /// Attempts in all, the first included: 5 by default, 1 to 1,000.
     pub attempts: u32,
     pub backoff: Backoff,
+}
+
+/// Where a message waits for its next try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// In a queue of the source's broker: its attempts survive a restart.
+    Queue,
+    /// With the daemon, unacked.
+    Memory,
 }
 
 /// Delays between attempts: `min` after the first, doubling up to `max`.
@@ -84,10 +107,16 @@ impl KeySource {
     }
 }
 
-impl Default for RetrySpec {
+impl Default for RetryPolicy {
     fn default() -> Self {
         let backoff = Backoff { min: Duration::from_millis(200), max: Duration::from_secs(30) };
         Self { attempts: 5, backoff }
+    }
+}
+
+impl Default for RetrySpec {
+    fn default() -> Self {
+        Self { policy: RetryPolicy::default(), wait: Wait::Queue, hold: true }
     }
 }
 

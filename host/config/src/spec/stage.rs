@@ -11,6 +11,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::document::{Node, Value};
 use crate::file::Place;
 use crate::section::{Section, without_private};
+use crate::spec::RetryPolicy;
 
 /// `[[stage]]`
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct StageSpec {
     pub limits: LimitsSpec,
     pub isolation: Isolation,
     pub on_error: OnError,
+    /// How often it lets a message be tried, where it says so itself.
+    pub retry: Option<RetryPolicy>,
     /// Its table.
     pub section: Section,
 }

@@ -46,7 +46,8 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
 async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
     const CLOSE: Duration = Duration::from_secs(2);
     let mut found = Vec::new();
-    for Assembled { parts, places, .. } in pipelines {
+    for Assembled { pipeline, places, .. } in pipelines {
+        let parts = pipeline.parts();
         for (index, sink) in parts.sinks.iter().enumerate() {
             match sink.connect(0).await {
                 Ok(sink) => sink.close(CLOSE).await,

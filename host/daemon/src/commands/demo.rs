@@ -74,7 +74,7 @@ async fn play(
     live: bool,
 ) -> anyhow::Result<ExitCode> {
     let (_keep, running) = watch::channel(true);
-    let pipeline = lockgate_pipeline::start(assembled.parts, running).await?;
+    let pipeline = assembled.pipeline.start(running).await?;
     let stats = pipeline.stats.clone();
     let start = Instant::now();
     let feed = broker.clone();

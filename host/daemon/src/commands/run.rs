@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::app::{App, Entry, Live};
+use crate::app::{App, Entry};
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
 use crate::plugins::Plugins;
@@ -117,8 +117,8 @@ async fn supervise(
     mut running: watch::Receiver<bool>,
     report: mpsc::Sender<Event>,
 ) -> bool {
-    let Assembled { parts, entry, places } = assembled;
-    let mut live: Running = match lockgate_pipeline::start(parts, running.clone()).await {
+    let Assembled { pipeline, entry, places } = assembled;
+    let mut live: Running = match pipeline.start(running.clone()).await {
         Ok(live) => live,
         Err(_) if !*running.borrow() => return true,
         Err(error) => {
@@ -128,7 +128,6 @@ async fn supervise(
         }
     };
     tracing::info!(pipeline = entry.name, source = entry.source, "running");
-    entry.set_live(Live { stats: live.stats.clone(), generation: live.generation });
     let ended = tokio::select! {
         ended = live.ended() => Some(ended),
         _ = running.wait_for(|running| !running) => None,
@@ -136,7 +135,7 @@ async fn supervise(
     match ended {
         None => {
             let in_time = live.stop().await;
-            let snapshot = entry.live().map(|live| live.stats.snapshot()).unwrap_or_default();
+            let snapshot = entry.stats.snapshot();
             tracing::info!(pipeline = entry.name, in_time, ?snapshot, "drained");
             in_time
         }

@@ -111,8 +111,8 @@ async fn connect(fixture: &dyn Fixture, queue: &str) -> Result<Ends, String> {
     let sinks = fixture.sink();
     let text = |error: ConnectError| error.to_string();
     let backoff = Backoff::default();
-    let source = reconnect("suite", backoff, || sources.connect()).await.map_err(text)?;
-    let sink = reconnect("suite", backoff, || sinks.connect(0)).await.map_err(text)?;
+    let source = reconnect(backoff, || sources.connect(), |_| {}).await.map_err(text)?;
+    let sink = reconnect(backoff, || sinks.connect(0), |_| {}).await.map_err(text)?;
     Ok(Ends { source, sink })
 }
 

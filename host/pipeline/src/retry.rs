@@ -1,0 +1,125 @@
+//! Retry: a message that failed waits, in the lane's memory or in a queue of the broker, and is
+//! tried again. In a queue its attempts survive a restart, and it holds up nothing.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lockgate_message::{Delivery, Value};
+use lockgate_transport::{DelayQueue, Outgoing, RoutingKey};
+
+use crate::aside::RETRY;
+
+/// Shortest delay of the ladder of retry queues, each of which waits twice as long as the one
+/// before: one queue a step, for a message behind one that waits longer would wait as long.
+const STEP: Duration = Duration::from_millis(100);
+
+const ATTEMPT: &str = "attempt";
+const FIRST_FAILED_AT: &str = "first-failed-at";
+
+/// Seconds since the Unix epoch.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// Counts a failed attempt.
+pub(crate) fn count(delivery: &mut Delivery) {
+    delivery.attempt = delivery.attempt.saturating_add(1);
+    delivery.first_failed.get_or_insert_with(now);
+}
+
+/// Whether a delay is long enough to be worth a queue.
+pub(crate) fn is_long(delay: Duration) -> bool {
+    delay >= STEP
+}
+
+/// The queue in which a delivery of `queue` waits for `delay`, and the message for it.
+pub(crate) fn deferral(
+    delivery: &Delivery,
+    delay: Duration,
+    queue: &str,
+) -> (DelayQueue, Outgoing) {
+    let mut step = STEP;
+    while step < delay {
+        step = step.saturating_mul(2);
+    }
+    let name = format!("{queue}.retry.{}ms", step.as_millis());
+    let mut message = delivery.message.clone();
+    let origin = delivery.message.head();
+    RETRY.put(&mut message, &origin.exchange, &origin.routing_key);
+    let head = message.head_mut();
+    head.properties.expiration = Some(delay.as_millis().to_string());
+    head.headers.set(RETRY.name(ATTEMPT), Value::I64(delivery.attempt.into()));
+    if let Some(at) = delivery.first_failed {
+        head.headers.set(RETRY.name(FIRST_FAILED_AT), Value::Timestamp(at));
+    }
+    let outgoing = Outgoing {
+        exchange: "".into(),
+        routing_key: RoutingKey::Fixed(name.as_str().into()),
+        message,
+    };
+    (DelayQueue { name, back_to: queue.to_owned(), longest: step }, outgoing)
+}
+
+/// Makes a delivery that comes back from a retry queue what it was, with its attempts. They come
+/// through the default exchange, which makes looking at all others cheap.
+pub(crate) fn come_back(delivery: &mut Delivery) {
+    let head = delivery.message.head();
+    let Some(attempt) =
+        head.exchange.is_empty().then(|| head.headers.get("lockgate-retry-attempt"))
+    else {
+        return;
+    };
+    let Some(Value::I64(attempt)) = attempt else { return };
+    delivery.attempt = u32::try_from(*attempt).unwrap_or(1).max(1);
+    delivery.first_failed = match head.headers.get("lockgate-retry-first-failed-at") {
+        Some(Value::Timestamp(at)) => Some(*at),
+        _ => None,
+    };
+    RETRY.take_back(&mut delivery.message);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use lockgate_message::{AckHandle, Head, Message, Settle, Settlement};
+
+    use super::*;
+
+    struct Ignore;
+    impl Settle for Ignore {
+        fn settle(&self, _: u64, _: Settlement) {}
+    }
+
+    fn delivery(message: Message) -> Delivery {
+        Delivery::new(message, false, AckHandle::new(Arc::new(Ignore), 1))
+    }
+
+    #[test]
+    fn attempts_survive_the_way_through_a_queue() {
+        let mut head = Head { exchange: "in".into(), routing_key: "k".into(), ..Head::default() };
+        head.headers.set("mine", Value::I32(1));
+        let mut failed = delivery(Message::new(head, "body"));
+        count(&mut failed);
+        count(&mut failed);
+        let (queue, outgoing) = deferral(&failed, Duration::from_millis(700), "orders");
+        assert_eq!(queue.name, "orders.retry.800ms");
+        assert_eq!(queue.longest, Duration::from_millis(800));
+        let head = outgoing.message.head();
+        assert_eq!(head.properties.expiration.as_deref(), Some("700"));
+        let mut message = outgoing.message.clone();
+        message.head_mut().exchange = String::new();
+        message.head_mut().routing_key = "orders".into();
+        message.head_mut().properties.expiration = None;
+        let mut back = delivery(message);
+        come_back(&mut back);
+        assert_eq!((back.attempt, back.first_failed), (3, failed.first_failed));
+        assert_eq!(back.message, failed.message);
+    }
+
+    #[test]
+    fn other_messages_stay_as_they_are() {
+        let mut other = delivery(Message::new(Head::default(), "body"));
+        come_back(&mut other);
+        assert_eq!((other.attempt, other.first_failed), (1, None));
+    }
+}
