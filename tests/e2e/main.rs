@@ -12,5 +12,6 @@ mod hostile_publisher;
 mod orders;
 mod passthrough;
 mod restart;
+mod retry;
 mod tls;
 mod unroutable;

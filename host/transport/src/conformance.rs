@@ -120,6 +120,7 @@ pub const CASES: &[Case] = cases![
     sinking::a_block_of_256_is_stored_in_order,
     sinking::unroutable_is_reported_on_the_right_messages,
     sinking::an_empty_block_is_no_error,
+    sinking::a_delay_queue_hands_on_after_the_expiration,
     failure::a_cut_is_told_to_both_ends,
     failure::a_stale_settlement_changes_nothing,
     failure::cuts_lose_nothing,
