@@ -1,7 +1,7 @@
 # What people and the CI run. Thin on purpose: the work is in cargo and in `cargo xtask`.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test check unit e2e bench advisories setup plugins plugins-test vectors
+.PHONY: help demo build test test-matrix check unit e2e bench advisories setup plugins plugins-test vectors
 
 # cargo, the tests and xtask must agree on where things are built; the plugins have a folder there.
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -21,6 +21,7 @@ export RUST_LIB_BACKTRACE := 0
 help:
 	@echo 'make demo        a whole pipeline on the embedded broker, with sample data'
 	@echo 'make test        every test: unit, conformance, plugins, vectors, end to end on a real RabbitMQ'
+	@echo 'make test-matrix  the broker tests on each RabbitMQ that Debian has: 3.10, 4.0, 4.3 (root)'
 	@echo 'make check       formatting, lints, the rules of the tree, licences'
 	@echo 'make bench       speed and memory, as ratios measured in one run; BENCH="core plugins start broker", ROUNDS=11'
 	@echo 'make build       target/debug/lockgate with the shipped plugins in it'
@@ -45,6 +46,11 @@ test: setup plugins
 	@$(target)/debug/with-rabbit $(test_host)
 	@$(MAKE) --no-print-directory plugins-test vectors
 	@echo 'test: all passed'
+
+# As root: every newer RabbitMQ runs in a small Debian of its own. MATRIX="trixie" picks one.
+test-matrix: setup plugins
+	@$(build_host)
+	@cargo xtask matrix $(MATRIX)
 
 setup:
 	@cargo xtask setup

@@ -60,7 +60,7 @@ pub(crate) fn python() -> Result<PathBuf> {
 /// with it the node's cookie, so they are avoided.
 pub(crate) fn rabbitmq_scripts() -> Result<PathBuf> {
     let debian = PathBuf::from("/usr/lib/rabbitmq/bin");
-    if debian.join("rabbitmq-server").is_file() {
+    if rabbitmq_root().is_some() || debian.join("rabbitmq-server").is_file() {
         return Ok(debian);
     }
     let path = env::var_os("PATH").unwrap_or_default();
@@ -68,6 +68,11 @@ pub(crate) fn rabbitmq_scripts() -> Result<PathBuf> {
         .find_map(|dir| dir.join("rabbitmq-server").canonicalize().ok())
         .and_then(|server| server.parent().map(Path::to_path_buf))
         .context("no RabbitMQ: run `cargo xtask setup`")
+}
+
+/// The folder to start RabbitMQ in as its root, for another version than the installed one.
+pub(crate) fn rabbitmq_root() -> Option<PathBuf> {
+    env::var_os("LOCKGATE_RABBITMQ_ROOT").map(PathBuf::from)
 }
 
 /// `full` when `LOCKGATE_LONG=1` asks for the counts of the acceptance, else `short`.

@@ -234,7 +234,15 @@ impl Rabbit {
     /// One of RabbitMQ's scripts, with everything that would point to another node replaced.
     fn script(&self, name: &str) -> Command {
         let dir = self.dir.path();
-        let mut command = Command::new(self.scripts.join(name));
+        let script = self.scripts.join(name);
+        let mut command = match place::rabbitmq_root() {
+            None => Command::new(script),
+            Some(root) => {
+                let mut command = Command::new("chroot");
+                command.arg(root).arg(script);
+                command
+            }
+        };
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("RABBITMQ_") {
                 command.env_remove(key);

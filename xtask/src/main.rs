@@ -1,8 +1,9 @@
-//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy`.
+//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy | matrix`.
 //!
 //! The Makefile and `.ci/run` call these, so that a person and the CI run the same steps.
 //! Each task prints one line a step on stderr and is quick when there is nothing to do.
 
+mod matrix;
 mod paths;
 mod plugins;
 mod report;
@@ -22,6 +23,8 @@ tasks:
   setup-wasm   install only the Wasm target (all that `make demo` needs)
   plugins      build the shipped plugins into <target>/plugins/*.wasm, if their sources changed
   tidy         check the rules of the tree that no compiler checks
+  matrix       run the broker tests on every RabbitMQ that Debian has, or on those named:
+               `installed`, `trixie`, `sid`
 
 environment:
   CARGO_TARGET_DIR       where everything is built (default: target)
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("setup-wasm") => setup::wasm::ensure(&paths).map(drop),
         Some("plugins") => plugins::build(&paths),
         Some("tidy") => tidy::check(&paths),
+        Some("matrix") => matrix::run_all(&paths, &std::env::args().skip(2).collect::<Vec<_>>()),
         Some("help" | "--help" | "-h") => {
             report::say(USAGE);
             Ok(())

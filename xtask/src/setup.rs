@@ -1,6 +1,6 @@
 //! `setup`: installs what is missing and nothing else, and says so.
 
-mod apt;
+pub(crate) mod apt;
 mod broker;
 mod python;
 pub(crate) mod wasm;

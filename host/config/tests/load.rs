@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use lockgate_config::{
     Capability, Code, Diagnostic, Isolation, KeySource, LogFormat, OnError, Order, PipelineSpec,
-    PluginRef, SourceFile, StageRoutes, load, load_host, parse_pipeline, render_text,
+    PluginRef, SourceFile, StageRoutes, Wait, load, load_host, parse_pipeline, render_text,
     validate_routes,
 };
 use proptest::prelude::*;
@@ -71,6 +71,8 @@ fn everything_comes_through() {
     assert_eq!(spec.delivery.order, Order::Key(KeySource::Header("customer".into())));
     assert_eq!(spec.delivery.retry.policy.attempts, 3);
     assert_eq!(spec.delivery.retry.policy.backoff.max, Duration::from_secs(1));
+    assert!(!spec.delivery.retry.hold);
+    assert_eq!(spec.delivery.retry.wait, Wait::Queue);
     assert_eq!(spec.delivery.drain_timeout, Duration::from_secs(10));
     assert_eq!(spec.delivery.in_flight, Some(500));
     assert_eq!(spec.batch.max, 32);
@@ -78,6 +80,7 @@ fn everything_comes_through() {
     assert_eq!(spec.dead_letter.unwrap().kind, "memory");
 
     let stage = &spec.stages[0];
+    assert_eq!(stage.retry.map(|retry| retry.attempts), Some(7));
     assert!(matches!(&stage.plugin, PluginRef::File(path) if path.is_file()));
     assert_eq!(stage.sha256.unwrap()[..2], [0xe3, 0xb0]);
     assert_eq!(stage.grant, [Capability::Clock, Capability::Random]);

@@ -127,6 +127,13 @@ pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<
                 let endpoint = settings.endpoint().map_err(|errors| explain(section, &errors))?;
                 let (prefetch, queue) = (settings.prefetch, settings.queue.clone());
                 warnings.extend(warn(section, &settings.risks()));
+                if spec.delivery.order != lockgate_config::Order::None && !settings.is_alone() {
+                    let text = "another consumer of the queue would break the order";
+                    warnings.push(section.diagnostic(Code::MayReorder, "queue", text).help(
+                        "set `exclusive = true`, or declare the queue with \
+                         `x-single-active-consumer = true` to have a stand-by",
+                    ));
+                }
                 let source = AmqpSource::new(settings);
                 let source = source.map_err(|errors| explain(section, &errors))?;
                 (Arc::new(source), prefetch.into(), Some(endpoint), queue)

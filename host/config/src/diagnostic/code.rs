@@ -91,6 +91,7 @@ codes! {
     BrokerRefused 701 Error "The broker refuses what the file declares: a queue or exchange that is missing or exists with other arguments, or the credentials.";
     BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";
     MayLose 703 Warning "With these settings the broker can lose messages, whatever Lockgate does.";
+    MayReorder 704 Warning "The pipeline keeps messages in order, but nothing keeps a second consumer of its queue away, and two consumers overtake each other.";
 }
 
 impl fmt::Display for Code {

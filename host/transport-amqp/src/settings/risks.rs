@@ -22,6 +22,15 @@ impl SourceSettings {
     }
 }
 
+impl SourceSettings {
+    /// Whether the broker keeps a second consumer away.
+    pub fn is_alone(&self) -> bool {
+        let queue = self.declare.as_ref().and_then(|declare| declare.queue.as_ref());
+        let single = queue.and_then(|queue| queue.arguments.0.get("x-single-active-consumer"));
+        self.exclusive || single == Some(&Argument::Bool(true))
+    }
+}
+
 impl RouteSettings {
     /// What may lose messages at the target; each with the way out.
     pub fn risks(&self) -> Vec<SettingsError> {
