@@ -57,7 +57,7 @@ impl Rabbit {
     /// # Errors
     /// When RabbitMQ is not installed or does not come up; with the end of its log.
     pub fn start() -> Result<Self> {
-        Self::with("", "[].\n")
+        Self::with("", "[].\n", &[])
     }
 
     /// As [`Rabbit::start`]; also listens on a port of its own for TLS with client certificates,
@@ -67,27 +67,34 @@ impl Rabbit {
     /// # Errors
     /// As `start`.
     pub fn start_tls(tls: &Path) -> Result<(Self, u16)> {
-        let (port, tls) = (ports::free()?, tls.display());
+        let port = ports::free()?;
+        // Its own copies: another root may hide where they come from.
+        let files = ["ca.pem", "server.pem", "server.key"].map(|name| tls.join(name));
         let config = format!(
             "listeners.ssl.1 = 127.0.0.1:{port}\n\
-             ssl_options.cacertfile = {tls}/ca.pem\n\
-             ssl_options.certfile = {tls}/server.pem\n\
-             ssl_options.keyfile = {tls}/server.key\n\
+             ssl_options.cacertfile = $DIR/ca.pem\n\
+             ssl_options.certfile = $DIR/server.pem\n\
+             ssl_options.keyfile = $DIR/server.key\n\
              ssl_options.verify = verify_peer\n\
              ssl_options.fail_if_no_peer_cert = true\n\
              auth_mechanisms.1 = EXTERNAL\n\
              auth_mechanisms.2 = PLAIN\n\
              ssl_cert_login_from = common_name\n"
         );
-        Ok((Self::with(&config, "[rabbitmq_auth_mechanism_ssl].\n")?, port))
+        Ok((Self::with(&config, "[rabbitmq_auth_mechanism_ssl].\n", &files)?, port))
     }
 
-    fn with(more: &str, plugins: &str) -> Result<Self> {
+    /// With `more` settings, in which `$DIR` is the node's folder, and copies of `files` there.
+    fn with(more: &str, plugins: &str, files: &[PathBuf]) -> Result<Self> {
         let scripts = place::rabbitmq_scripts()?;
         let dir = place::scratch("rabbit")?;
         let (port, dist) = (ports::free()?, ports::free()?);
         let node = format!("lockgate-{}-{port}@localhost", std::process::id());
         fs::write(dir.path().join("enabled_plugins"), plugins)?;
+        let more = more.replace("$DIR", &dir.path().display().to_string());
+        for file in files {
+            fs::copy(file, dir.path().join(file.file_name().context("a file")?))?;
+        }
         let config = format!(
             "listeners.tcp.1 = 127.0.0.1:{port}\n\
              distribution.listener.port_range.min = {dist}\n\

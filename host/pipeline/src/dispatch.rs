@@ -4,17 +4,15 @@
 //! carried out whole before the next one starts: what is refused for a while, or whose outcome is
 //! unknown, is put again here, in order, while the lane's queue and then the source back up.
 
+mod sinks;
+
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
 use lockgate_message::state::Staged;
 use lockgate_message::{Outcome, Settlement};
-use lockgate_transport::{
-    ConnectError, DelayQueue, Outgoing, PutError, Sink, SinkConnector, reconnect,
-};
+use lockgate_transport::{ConnectError, DelayQueue, Outgoing, PutError};
 use tokio::sync::{mpsc, watch};
 
 use crate::condition::Component;
@@ -26,11 +24,12 @@ use crate::retry;
 use crate::settings::{Settings, Wait};
 use crate::stats::Stats;
 
+pub(crate) use sinks::Sinks;
+use sinks::pause;
+
 /// Most messages carried out as one block; a block's publishes are pipelined. A crash doubles at
 /// most this many a lane, and blocks of 256 were measured to reach the broker's limit.
 const BLOCK: usize = 256;
-/// Time a sink gets for closing.
-const CLOSE: Duration = Duration::from_secs(2);
 /// Puts of one message into a retry queue before it waits in memory.
 const DEFERRALS: u32 = 3;
 /// Time for which no retry queue is tried after one refused.
@@ -38,9 +37,7 @@ const NO_QUEUES: Duration = Duration::from_secs(60);
 
 pub(crate) struct Dispatcher {
     pub(crate) lane: usize,
-    pub(crate) connectors: Arc<[Arc<dyn SinkConnector>]>,
-    /// By connector; `None` while not connected.
-    pub(crate) sinks: Vec<Option<Box<dyn Sink>>>,
+    pub(crate) sinks: Sinks,
     pub(crate) dead_letters: Option<Arc<Writer>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) stats: Arc<Stats>,
@@ -48,8 +45,6 @@ pub(crate) struct Dispatcher {
     pub(crate) queue: Arc<LaneQueue>,
     pub(crate) flow: Arc<Flow>,
     pub(crate) phase: watch::Receiver<Phase>,
-    /// Sinks that were lost and have not stored anything since.
-    pub(crate) troubled: HashSet<usize>,
     /// When a message could last not wait in a queue.
     pub(crate) refused: Option<Instant>,
     /// Delay queues that are there.
@@ -92,9 +87,7 @@ impl Dispatcher {
             }
             self.carry_out(block).await;
         }
-        for sink in self.sinks.drain(..).flatten() {
-            sink.close(CLOSE).await;
-        }
+        self.sinks.close().await;
     }
 
     /// Waits for jobs, and lets the lane know that it does.
@@ -104,13 +97,13 @@ impl Dispatcher {
         }
         self.queue.set_hungry(true);
         let next = loop {
-            let lost = self.sinks.iter().position(Option::is_none);
+            let lost = self.sinks.lost();
             tokio::select! {
                 biased;
                 next = jobs.recv() => break next,
                 // With nothing to put that would prove it, a connection is proof enough.
-                true = self.connect(lost.unwrap_or_default()), if lost.is_some() => {
-                    lost.into_iter().for_each(|index| self.works(index));
+                true = self.sinks.connect(lost.unwrap_or_default()), if lost.is_some() => {
+                    lost.into_iter().for_each(|index| self.sinks.works(index));
                 }
             }
         };
@@ -217,7 +210,7 @@ impl Dispatcher {
                 });
             }
             rounds += 1;
-            if !self.connect_sinks(&pending).await {
+            if !self.sinks.connect_for(&pending).await {
                 return self.abandon(jobs, &pending);
             }
             let ready = self.declare(jobs, pending).await;
@@ -231,7 +224,7 @@ impl Dispatcher {
     /// Puts every pending copy once; returns what is to be put again.
     async fn round(&mut self, jobs: &mut [Option<Job>], pending: Vec<Pending>) -> Vec<Pending> {
         let start = Instant::now();
-        let results = self.put_once(&pending).await;
+        let results = self.sinks.put(&pending).await;
         self.stats.confirm_seconds.observe(start.elapsed(), pending.len() as u64);
         let mut again = Vec::new();
         for (mut copy, result) in pending.into_iter().zip(results) {
@@ -316,78 +309,6 @@ impl Dispatcher {
         Some(Pending { job: at, sink: *sink, outgoing, refusals: 0, kind })
     }
 
-    /// Puts the copies of each sink as one block, the sinks side by side.
-    async fn put_once(&mut self, pending: &[Pending]) -> Vec<Result<(), PutError>> {
-        let mut results: Vec<_> = pending
-            .iter()
-            .map(|_| Err(PutError::Unknown("the sink is not connected".into())))
-            .collect();
-        let puts = self.sinks.iter_mut().enumerate().filter_map(|(index, slot)| {
-            let (places, block): (Vec<_>, Vec<_>) = pending
-                .iter()
-                .enumerate()
-                .filter(|(_, p)| p.sink == index)
-                .map(|(place, p)| (place, p.outgoing.clone()))
-                .unzip();
-            if block.is_empty() {
-                return None;
-            }
-            let mut sink = slot.take()?;
-            Some(async move {
-                let results = sink.put(&block).await;
-                (index, sink, places, results)
-            })
-        });
-        let phase = self.phase.clone();
-        let puts = tokio::select! {
-            puts = join_all(puts) => puts,
-            // Time is up: the sinks go with their puts, and what they held is unknown.
-            () = abandoned(phase) => return results,
-        };
-        for (index, sink, places, put) in puts {
-            let dead = put.iter().find_map(|result| match result {
-                Err(PutError::Unknown(why)) => Some(why.clone()),
-                _ => None,
-            });
-            for (place, result) in places.into_iter().zip(put) {
-                if let Some(slot) = results.get_mut(place) {
-                    *slot = result;
-                }
-            }
-            match dead {
-                Some(why) => self.dead(index, sink, &why),
-                None => {
-                    self.works(index);
-                    if let Some(slot) = self.sinks.get_mut(index) {
-                        *slot = Some(sink);
-                    }
-                }
-            }
-        }
-        results
-    }
-
-    /// Throws a sink away that does not answer any more.
-    fn dead(&mut self, index: usize, sink: Box<dyn Sink>, why: &str) {
-        self.stats.conditions.bad(Component::Target, self.holder(index), why);
-        self.stats.reconnects.fetch_add(1, Ordering::Relaxed);
-        self.troubled.insert(index);
-        tokio::spawn(sink.close(CLOSE));
-    }
-
-    /// A sink has stored a block: only that proves that it works, for a broker may accept a
-    /// connection and nothing else.
-    fn works(&mut self, index: usize) {
-        if self.troubled.remove(&index) {
-            self.stats.conditions.good(Component::Target, self.holder(index));
-        }
-    }
-
-    /// The lane's sink as a number among those of all lanes.
-    fn holder(&self, index: usize) -> usize {
-        self.lane * self.connectors.len() + index
-    }
-
     /// Makes the delay queues that `pending` needs. What may not wait in one waits in memory.
     async fn declare(&mut self, jobs: &mut [Option<Job>], pending: Vec<Pending>) -> Vec<Pending> {
         let mut ready = Vec::with_capacity(pending.len());
@@ -396,21 +317,16 @@ impl Dispatcher {
                 ready.push(copy);
                 continue;
             };
-            let sink = self.sinks.get_mut(copy.sink).and_then(Option::as_mut);
-            let Some(sink) = sink.filter(|_| !self.delay_queues.contains(&queue.name)) else {
+            if self.delay_queues.contains(&queue.name) {
                 ready.push(copy);
                 continue;
-            };
-            match sink.declare(queue).await {
+            }
+            match self.sinks.declare(copy.sink, queue).await {
                 Ok(()) => {
                     self.delay_queues.insert(queue.name.clone());
                     ready.push(copy);
                 }
-                Err(ConnectError::Retry(why)) => {
-                    let sink = self.sinks.get_mut(copy.sink).and_then(Option::take);
-                    sink.into_iter().for_each(|sink| self.dead(copy.sink, sink, &why));
-                    ready.push(copy);
-                }
+                Err(ConnectError::Retry(_)) => ready.push(copy),
                 Err(fatal) => self.stay(jobs, &copy, &fatal.to_string()),
             }
         }
@@ -427,49 +343,6 @@ impl Dispatcher {
             Fate::Retry { delay, .. } => self.retry_in_memory(job, delay),
             Fate::Done | Fate::DeadLetter(_) => self.requeue(job),
         }
-    }
-
-    /// Connects the sinks that `pending` needs; false when told to abandon meanwhile.
-    async fn connect_sinks(&mut self, pending: &[Pending]) -> bool {
-        for index in 0..self.sinks.len() {
-            let missing = self.sinks.get(index).is_some_and(Option::is_none);
-            if missing && pending.iter().any(|p| p.sink == index) && !self.connect(index).await {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Connects one sink, however long it takes; false when told to abandon meanwhile.
-    async fn connect(&mut self, index: usize) -> bool {
-        let Some(connector) = self.connectors.get(index).cloned() else {
-            return false;
-        };
-        let by = self.holder(index);
-        let failed = |error: &_| self.stats.conditions.bad(Component::Target, by, error);
-        let sink = loop {
-            let connecting =
-                reconnect(self.settings.reconnect, || connector.connect(self.lane), failed);
-            let connected = tokio::select! {
-                connected = connecting => connected,
-                () = abandoned(self.phase.clone()) => return false,
-            };
-            match connected {
-                Ok(sink) => break sink,
-                Err(error) => {
-                    // Refused for good at start-up this ends the pipeline; in service it may
-                    // be mended on the broker, and the messages in hand wait for it.
-                    failed(&error);
-                    if !pause(self.phase.clone(), self.settings.reconnect.max).await {
-                        return false;
-                    }
-                }
-            }
-        };
-        if let Some(slot) = self.sinks.get_mut(index) {
-            *slot = Some(sink);
-        }
-        true
     }
 
     fn abandon(&self, jobs: &mut [Option<Job>], pending: &[Pending]) {
@@ -531,17 +404,4 @@ impl Dispatcher {
         );
         self.flow.settled((delivered + filtered + dead + deferred) as usize);
     }
-}
-
-/// Waits; false when told to abandon meanwhile.
-async fn pause(phase: watch::Receiver<Phase>, delay: Duration) -> bool {
-    tokio::select! {
-        () = tokio::time::sleep(delay) => true,
-        () = abandoned(phase) => false,
-    }
-}
-
-/// A closed channel means that the pipeline is gone: that is the end of both waits.
-async fn abandoned(mut phase: watch::Receiver<Phase>) {
-    let _ = phase.wait_for(|phase| *phase == Phase::Abandon).await;
 }

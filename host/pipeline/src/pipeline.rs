@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::chain::Chain;
 use crate::condition::Component;
 use crate::dead_letter::Writer;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Sinks};
 use crate::executor::Executor;
 use crate::intake::{Flow, Intake, Phase};
 use crate::job::{Fate, Job};
@@ -267,15 +267,20 @@ impl Lanes {
         }
         let dispatcher = Dispatcher {
             lane,
-            connectors: self.connectors.clone(),
-            sinks,
+            sinks: Sinks::new(
+                lane,
+                self.connectors.clone(),
+                sinks,
+                self.settings.reconnect,
+                self.stats.clone(),
+                self.phase.clone(),
+            ),
             dead_letters: self.dead_letters.clone(),
             settings: self.settings.clone(),
             stats: self.stats.clone(),
             queue,
             flow: self.flow.clone(),
             phase: self.phase.clone(),
-            troubled: HashSet::new(),
             refused: None,
             delay_queues: HashSet::new(),
         };

@@ -146,6 +146,7 @@ impl AmqpSink {
             limits,
             mandatory,
             confirm_timeout,
+            status: self.status.clone(),
             dead: None,
         })
     }
@@ -203,6 +204,7 @@ struct LiveSink {
     limits: Limits,
     mandatory: bool,
     confirm_timeout: Duration,
+    status: Arc<Status>,
     /// Why nothing can be published any more.
     dead: Option<String>,
 }
@@ -321,14 +323,13 @@ impl LiveSink {
             match tokio::time::timeout(look, &mut settled).await {
                 Ok(result) => {
                     if blocked {
-                        tracing::info!(broker = %self.endpoint, "broker takes publishes again");
+                        self.status.tell_blocked(&self.endpoint, false);
                     }
                     return result;
                 }
                 Err(_) if self.link.blocked() => {
-                    if !std::mem::replace(&mut blocked, true) {
-                        tracing::warn!(broker = %self.endpoint, "broker blocks publishes, waiting");
-                    }
+                    blocked = true;
+                    self.status.tell_blocked(&self.endpoint, true);
                 }
                 Err(_) => waited += look,
             }

@@ -1,17 +1,20 @@
 //! Status: how a connection is, for health checks and metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use lapin::ConnectionStatus;
 
 use crate::connection::Link;
+use crate::settings::Endpoint;
 
 /// What a connector knows of its latest connection. Cheap to read at any time.
 #[derive(Debug, Default)]
 pub struct Status {
     current: Mutex<Option<ConnectionStatus>>,
     connects: AtomicU64,
+    /// That the broker blocks has been logged, and not yet that it does not.
+    told_blocked: AtomicBool,
 }
 
 impl Status {
@@ -29,6 +32,19 @@ impl Status {
     /// Whether the broker takes no publishes for now (a memory or disk alarm).
     pub fn is_blocked(&self) -> bool {
         self.of(|status| status.connected() && status.blocked())
+    }
+
+    /// Logs that the broker blocks publishes, or does not any more: once, whichever of the lanes
+    /// notices it.
+    pub(crate) fn tell_blocked(&self, broker: &Endpoint, blocked: bool) {
+        if self.told_blocked.swap(blocked, Ordering::AcqRel) == blocked {
+            return;
+        }
+        if blocked {
+            tracing::warn!(%broker, "the broker blocks publishes (memory or disk alarm), waiting");
+        } else {
+            tracing::info!(%broker, "the broker takes publishes again");
+        }
     }
 
     /// Connections made after the first.
