@@ -1,8 +1,9 @@
-//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy | matrix`.
+//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy | matrix | breaks`.
 //!
 //! The Makefile and `.ci/run` call these, so that a person and the CI run the same steps.
 //! Each task prints one line a step on stderr and is quick when there is nothing to do.
 
+mod breaks;
 mod matrix;
 mod paths;
 mod plugins;
@@ -25,6 +26,8 @@ tasks:
   tidy         check the rules of the tree that no compiler checks
   matrix       run the broker tests on every RabbitMQ that Debian has, or on those named:
                `installed`, `trixie`, `sid`
+  breaks       break each guarantee on purpose and see that its test fails; or only those whose
+               test is named like an argument
 
 environment:
   CARGO_TARGET_DIR       where everything is built (default: target)
@@ -33,12 +36,14 @@ environment:
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1);
+    let rest: Vec<String> = std::env::args().skip(2).collect();
     let result = Paths::find().and_then(|paths| match task.as_deref() {
         Some("setup") => setup::everything(&paths),
         Some("setup-wasm") => setup::wasm::ensure(&paths).map(drop),
         Some("plugins") => plugins::build(&paths),
         Some("tidy") => tidy::check(&paths),
-        Some("matrix") => matrix::run_all(&paths, &std::env::args().skip(2).collect::<Vec<_>>()),
+        Some("matrix") => matrix::run_all(&paths, &rest),
+        Some("breaks") => breaks::run_all(&paths, &rest),
         Some("help" | "--help" | "-h") => {
             report::say(USAGE);
             Ok(())

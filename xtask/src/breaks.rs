@@ -1,0 +1,130 @@
+//! `breaks`: breaks each guarantee on purpose and sees that its test notices.
+//!
+//! The list is `tests/breaks.toml`: a row of the failure matrix, a place in the code, what to write
+//! there instead, and the test that must fail then. A test that does not fail proves nothing.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::paths::Paths;
+use crate::plugins::sources::collect;
+use crate::report::{say, step};
+use crate::shell::output;
+
+#[derive(Deserialize)]
+struct List {
+    #[serde(rename = "break")]
+    breaks: Vec<Break>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Break {
+    /// What is broken, for people.
+    what: String,
+    file: String,
+    from: String,
+    to: String,
+    /// `e2e`, or the package whose tests have it.
+    package: String,
+    /// The test's name.
+    test: String,
+}
+
+/// Runs all, or those whose test's name contains one of `only`.
+pub(crate) fn run_all(paths: &Paths, only: &[String]) -> Result<()> {
+    let list = fs::read_to_string(paths.root.join("tests/breaks.toml"))?;
+    let List { breaks } = toml::from_str(&list).context("tests/breaks.toml")?;
+    let tree = paths.target.join("breaks");
+    let wanted = |one: &&Break| only.is_empty() || only.iter().any(|name| one.test.contains(name));
+    let (mut unnoticed, mut count) = (Vec::new(), 0);
+    for one in breaks.iter().filter(wanted) {
+        copy(paths, &tree)?;
+        count += 1;
+        let noticed = noticed(paths, &tree, one).with_context(|| one.what.clone())?;
+        let word = if noticed { "noticed" } else { "NOT NOTICED" };
+        step("breaks", &format!("{word} by {}: {}", one.test, one.what));
+        if !noticed {
+            unnoticed.push(&one.what);
+        }
+    }
+    ensure!(count > 0, "no break is named like that");
+    if unnoticed.is_empty() {
+        step("breaks", &format!("all {count} are noticed"));
+        return Ok(());
+    }
+    bail!("{} of {count} breaks are not noticed", unnoticed.len())
+}
+
+/// A copy of the tree as it is, for changing. What is the same already keeps its time, so that cargo
+/// builds only what is broken.
+fn copy(paths: &Paths, tree: &Path) -> Result<()> {
+    let mut files = Vec::new();
+    collect(&paths.root, &mut files)?;
+    for file in files {
+        let to = tree.join(file.strip_prefix(&paths.root)?);
+        let content = fs::read(&file)?;
+        if fs::read(&to).is_ok_and(|there| there == content) {
+            continue;
+        }
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&to, content)?;
+    }
+    Ok(())
+}
+
+fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
+    let file = tree.join(&one.file);
+    let text = fs::read_to_string(&file)?;
+    let (from, to) = (one.from.trim_end_matches('\n'), one.to.trim_end_matches('\n'));
+    ensure!(text.matches(from).count() == 1, "{} has that place not exactly once", one.file);
+    fs::write(&file, text.replacen(from, to, 1))?;
+    let cargo = |arguments: &[&str]| {
+        let mut command = Command::new("cargo");
+        command.args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", &paths.target);
+        command
+    };
+    let build = match one.package.as_str() {
+        "e2e" => output(&mut cargo(&[
+            "build",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "lockgate",
+            "--bin",
+            "with-rabbit",
+            "--test",
+            "e2e",
+        ]))?,
+        package => output(&mut cargo(&["test", "--quiet", "--no-run", "-p", package]))?,
+    };
+    if !build.status.success() {
+        say(&String::from_utf8_lossy(&build.stderr));
+        bail!("it does not compile");
+    }
+    let select = match one.package.as_str() {
+        "e2e" => ["--workspace", "--test", "e2e"].map(str::to_owned).to_vec(),
+        package => ["-p", package].map(str::to_owned).to_vec(),
+    };
+    let tested = output(
+        Command::new(paths.target.join("debug/with-rabbit"))
+            .args(["cargo", "test", "--quiet"])
+            .args(select)
+            .args(["--", &one.test])
+            .current_dir(tree)
+            .env("CARGO_TARGET_DIR", &paths.target),
+    )?;
+    let said = String::from_utf8_lossy(&tested.stdout);
+    ensure!(
+        said.contains("running 1 test") || said.contains("FAILED"),
+        "there is no test {}",
+        one.test
+    );
+    Ok(!tested.status.success())
+}
