@@ -166,6 +166,10 @@ fn fail(stage: &OpenStage, job: &mut Job, live: Live, verdict: Verdict, next: &m
             let cause = cause(stage, "retry".into(), text);
             job.worsen(Fate::Retry { after, counted: true, cause });
         }
+        Verdict::Wait { after, text } => {
+            let cause = cause(stage, "wait".into(), text);
+            job.worsen(Fate::Retry { after: Some(after), counted: false, cause });
+        }
         Verdict::Fail { failure: Failure::Dependency, text } => {
             let cause = cause(stage, "dependency".into(), text);
             job.worsen(Fate::Retry { after: None, counted: true, cause });

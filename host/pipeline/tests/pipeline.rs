@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockgate_message::{
@@ -258,6 +259,21 @@ async fn retries_count_attempts_and_then_give_up() {
     assert_eq!(text(&dead[0], "lockgate-reason"), "dependency");
     assert_eq!(text(&dead[0], "lockgate-error"), "gave up after 5 attempts: away");
     assert_eq!(dead[0].head().headers.get("lockgate-attempts"), Some(&Value::I64(5)));
+}
+
+#[tokio::test]
+async fn waiting_uses_up_no_attempt() {
+    let waits = AtomicUsize::new(20);
+    let bench = Bench::new().stage(move |input| {
+        let left = waits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        assert_eq!(input.attempt, 1);
+        match left {
+            Ok(_) => Verdict::Wait { after: Duration::ZERO, text: "a copy in flight".into() },
+            Err(_) => Verdict::Pass,
+        }
+    });
+    bench.publish(1);
+    bench.run().await.counted(&[("delivered", 1)]);
 }
 
 #[tokio::test]

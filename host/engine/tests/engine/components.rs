@@ -233,7 +233,7 @@ fn a_component_gets_what_it_was_granted() {
             (call $pair (i32.const 0) (i32.const 0)))"#;
     let wasm = component("custom", world, &base(&json!({}), code));
     let denied = engine().load(&wasm, Grants::default(), &Limits::default()).unwrap_err();
-    let LoadError::Denied { imports } = denied else { panic!("{denied}") };
+    let LoadError::Denied { imports, .. } = denied else { panic!("{denied}") };
     assert_eq!(imports.len(), 2, "{imports:?}");
     assert!(imports[0].contains("lockgate:plugin/clock@0.1.0"), "{imports:?}");
 
