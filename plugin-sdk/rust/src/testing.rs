@@ -101,6 +101,11 @@ pub fn fail() {
     state::fail();
 }
 
+/// Forgets all state of this thread.
+pub fn forget_state() {
+    state::forget();
+}
+
 /// Makes every call of [`crate::host::kv`] on this thread that asks the store answer with an error,
 /// until it is taken away.
 pub fn set_state_error(error: Option<crate::host::kv::Error>) {

@@ -162,6 +162,10 @@ pub(crate) fn fail() {
     });
 }
 
+pub(crate) fn forget() {
+    STATE.set(State::default());
+}
+
 pub(crate) fn set_error(error: Option<Error>) {
     STATE.with_borrow_mut(|state| state.error = error);
 }
