@@ -6,8 +6,8 @@
 //! staged itself and what the messages before it in its batch staged; those may still fail, so what
 //! must happen once takes a [`claim`]. Claims and counters ([`add`]) are visible at once.
 //!
-//! A retry of a message that asked for a claim of another in flight, that added to a counter, or
-//! that was told [`Error::Unavailable`], waits for others: it uses up no attempt.
+//! A retry of a message that was told [`Claimed::InFlight`] or added to a counter waits for others:
+//! it uses up no attempt. Nor does [`crate::Failure::Dependency`] after [`Error::Unavailable`].
 
 use std::time::Duration;
 
