@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lockgate_plugin::testing::{MessageBuilder, Session};
+use lockgate_plugin::testing::{MessageBuilder, Session, confirm, forget_state};
 use lockgate_plugin::{Change, Delta, Plugin, Property, Reason, Value, Verdict};
 use serde::Deserialize;
 
@@ -20,6 +20,8 @@ struct Case {
     settings: toml::Value,
     #[serde(default)]
     message: Input,
+    /// The same message came before, and is `confirmed` or `in flight`.
+    before: Option<String>,
     /// The verdict, its reason, and its routes or text, as words.
     verdict: Option<String>,
     /// The changes that the verdict makes, as words; of an emitted message after `--`.
@@ -74,6 +76,15 @@ fn check<P: Plugin>(case: &Case) -> Result<(), String> {
     let settings = serde_json::to_string(&case.settings).unwrap();
     match Session::<P>::open(&settings) {
         Ok(mut session) => {
+            forget_state();
+            if let Some(before) = &case.before {
+                session.handle(&message(&case.message));
+                match before.as_str() {
+                    "confirmed" => confirm(),
+                    "in flight" => {}
+                    other => panic!("no such past: {other}"),
+                }
+            }
             let verdict = session.handle(&message(&case.message));
             let (words, changes) = words(&verdict, P::DESCRIPTION.reasons);
             same((Some(words), &changes), (case.verdict.clone(), &case.changes))

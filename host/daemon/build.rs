@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-const SHIPPED: [&str; 4] = ["filter", "transform", "route", "spam-check"];
+const SHIPPED: [&str; 6] = ["filter", "transform", "route", "spam-check", "dedupe", "throttle"];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-env-changed=LOCKGATE_PLUGINS_DIR");

@@ -10,6 +10,7 @@ mod measure;
 mod orders;
 mod plugins;
 mod start;
+mod state;
 
 use anyhow::{Result, bail};
 

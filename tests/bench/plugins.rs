@@ -2,16 +2,21 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
-use lockgate_engine::{Compiler, Engine, EngineConfig, Grants, Instance, Limits};
+use lockgate_engine::{
+    Capability, Compiler, Engine, EngineConfig, Grants, Instance, KvAccess, Limits,
+};
+use lockgate_message::state::Space;
 use lockgate_message::{Head, Input, Message, Verdict};
 use lockgate_tests::shipped_plugin;
 use serde_json::{Value, json};
 
 use crate::measure::Samples;
 use crate::orders::{NOTE, SMALL};
+use crate::state::Free;
 
 const BATCH: usize = 64;
 const SAMPLES: usize = 200;
@@ -39,6 +44,7 @@ pub(crate) fn run() -> Result<()> {
             8.0,
         ),
         ("spam-check, text of 160", "spam-check", spam, NOTE.as_bytes(), 8.0),
+        ("dedupe, a key in the body", "dedupe", json!({ "key": "body.id" }), SMALL, 2.5),
     ] {
         let mut instance = open(plugin, &settings)?;
         let messages: Vec<_> =
@@ -74,6 +80,9 @@ fn measure(instance: &mut Instance, inputs: &[Input<'_>]) -> Samples {
 pub(crate) fn open(plugin: &str, settings: &Value) -> Result<Instance> {
     let wasm = fs::read(shipped_plugin(plugin)?)?;
     let engine = Engine::new(EngineConfig { cache_dir: None, compiler: Compiler::InProcess })?;
-    let plugin = engine.load(&wasm, Grants::default(), &Limits::default())?;
-    plugin.configure("bench", settings)?.open().map_err(|fault| anyhow!("{fault}"))
+    let grants = Grants::default().with(Capability::Kv);
+    let plugin = engine.load(&wasm, grants, &Limits::default())?;
+    let space = Space { pipeline: "bench".into(), stage: "bench".into() };
+    let kv = Some(KvAccess::new(Arc::new(Free), space));
+    plugin.configure_with("bench", settings, kv)?.open().map_err(|fault| anyhow!("{fault}"))
 }

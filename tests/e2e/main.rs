@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod chaos;
+mod dedupe;
 mod drain;
 mod guest;
 mod hostile_plugin;

@@ -15,7 +15,7 @@ use crate::shell::run;
 use crate::toolchain::TARGET;
 
 /// The shipped plugins: folders of `plugins/`, and the names that a pipeline file uses.
-const SHIPPED: [&str; 4] = ["filter", "route", "spam-check", "transform"];
+const SHIPPED: [&str; 6] = ["dedupe", "filter", "route", "spam-check", "throttle", "transform"];
 
 /// Builds all of them into `paths.modules`, unless the sources are those of the last build.
 pub(crate) fn build(paths: &Paths) -> Result<()> {

@@ -50,7 +50,7 @@ pub(crate) fn assemble(
     let mut diagnostics = Vec::new();
     let mut ready: Vec<(&StageSpec, Arc<Configured>)> = Vec::new();
     for stage in &spec.stages {
-        match plugins.configure(stage) {
+        match plugins.configure(&spec.name, stage) {
             Ok(plugin) => ready.push((stage, plugin)),
             Err(errors) => diagnostics.extend(errors),
         }

@@ -8,6 +8,7 @@ mod commands;
 mod exit;
 mod logging;
 mod metrics;
+mod open_state;
 mod plugins;
 mod report;
 mod stage;

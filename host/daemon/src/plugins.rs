@@ -10,19 +10,26 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use lockgate_config::{Code, Diagnostic, PluginRef, StageSpec};
 use lockgate_engine::{
-    Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, LoadError, Plugin,
+    Capability, Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, KvAccess,
+    LoadError, Plugin,
 };
+use lockgate_message::state::Space;
+
+use crate::open_state::State;
 
 /// Built by build.rs: the shipped plugins by name.
 static SHIPPED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
 /// The names under which plugins are shipped, built into this binary or not.
-pub(crate) const NAMES: [&str; 4] = ["filter", "transform", "route", "spam-check"];
+pub(crate) const NAMES: [&str; 6] =
+    ["filter", "transform", "route", "spam-check", "dedupe", "throttle"];
 
 /// Loads each module once, whatever the number of stages that use it.
 pub(crate) struct Plugins {
     engine: Engine,
     loaded: Mutex<HashMap<Key, Arc<Plugin>>>,
+    /// For the stages that keep state; opened when the first of them is configured.
+    state: Option<State>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -32,19 +39,34 @@ struct Key {
 }
 
 impl Plugins {
-    /// With the cache in `cache_dir`, compiling in a child process of this binary.
+    /// With the cache in `cache_dir`, compiling in a child process of this binary. Plugins can be
+    /// configured, but for state there is none.
     pub(crate) fn new(cache_dir: Option<std::path::PathBuf>) -> anyhow::Result<Self> {
         let exe = std::env::current_exe().context("cannot find the own binary")?;
         let compiler = Compiler::Child { exe, args: vec!["compile-module".into()] };
         let engine = Engine::new(EngineConfig { cache_dir, compiler })?;
-        Ok(Self { engine, loaded: Mutex::default() })
+        Ok(Self { engine, loaded: Mutex::default(), state: None })
+    }
+
+    /// With state.
+    pub(crate) fn with_state(self, state: State) -> Self {
+        Self { state: Some(state), ..self }
     }
 
     /// Loads and configures the plugin of a stage.
-    pub(crate) fn configure(&self, stage: &StageSpec) -> Result<Arc<Configured>, Vec<Diagnostic>> {
+    pub(crate) fn configure(
+        &self,
+        pipeline: &str,
+        stage: &StageSpec,
+    ) -> Result<Arc<Configured>, Vec<Diagnostic>> {
         let plugin = self.load(stage).map_err(|diagnostic| vec![*diagnostic])?;
+        let kv = self.kv(pipeline, stage).map_err(|error| {
+            let text = format!("its state cannot be opened: {error:#}");
+            vec![stage.plugin_error(Code::PluginSetting, &text)]
+        })?;
         let settings = stage.config.json();
-        let configured = plugin.configure(&stage.name, settings).map_err(|error| match error {
+        let configured = plugin.configure_with(&stage.name, settings, kv);
+        let configured = configured.map_err(|error| match error {
             ConfigureError::Settings(errors) => errors
                 .iter()
                 .map(|e| stage.setting_error(&e.pointer, e.offset, &e.message))
@@ -52,6 +74,14 @@ impl Plugins {
             error => vec![stage.plugin_error(Code::PluginSetting, &error.to_string())],
         })?;
         Ok(configured)
+    }
+
+    /// The state of a stage that may keep any.
+    fn kv(&self, pipeline: &str, stage: &StageSpec) -> anyhow::Result<Option<KvAccess>> {
+        let granted = crate::assemble::grants(stage).has(Capability::Kv);
+        let Some(state) = self.state.as_ref().filter(|_| granted) else { return Ok(None) };
+        let space = Space { pipeline: pipeline.into(), stage: stage.name.as_str().into() };
+        Ok(Some(KvAccess::new(state.store()?, space)))
     }
 
     fn load(&self, stage: &StageSpec) -> Result<Arc<Plugin>, Box<Diagnostic>> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lockgate_engine::{Configured, Instance};
+use lockgate_message::state::Staged;
 use lockgate_message::{Input, Verdict};
 use lockgate_pipeline::{OnError, RetryPolicy, Stage, StageFactory};
 
@@ -20,6 +21,10 @@ struct Open(Instance);
 impl Stage for Open {
     fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>) {
         self.0.process(batch, verdicts);
+    }
+
+    fn staged(&mut self) -> Vec<(usize, Staged)> {
+        self.0.staged()
     }
 }
 

@@ -8,10 +8,12 @@ wasmtime::component::bindgen!({
         world types {
             import lockgate:plugin/types@0.1.0;
             import lockgate:plugin/log@0.1.0;
+            import lockgate:plugin/kv@0.1.0;
         }
     ",
     world: "lockgate:engine/types",
 });
 
+pub(crate) use lockgate::plugin::kv;
 pub(crate) use lockgate::plugin::log::Level;
 pub(crate) use lockgate::plugin::types::*;

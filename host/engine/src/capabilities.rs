@@ -1,6 +1,7 @@
 //! Capabilities: what a plugin may use of the host, one file each. Denied unless granted.
 
 pub(crate) mod clock;
+pub(crate) mod kv;
 pub(crate) mod log;
 pub(crate) mod metrics;
 pub(crate) mod random;
@@ -18,11 +19,13 @@ pub enum Capability {
     Clock,
     /// Random bytes of the system.
     Random,
+    /// State that outlives a message.
+    Kv,
 }
 
 impl Capability {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Log, Self::Metrics, Self::Clock, Self::Random];
+    pub const ALL: [Self; 5] = [Self::Log, Self::Metrics, Self::Clock, Self::Random, Self::Kv];
 
     /// Its name in pipeline files and descriptions.
     pub fn name(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Capability {
             Self::Metrics => "metrics",
             Self::Clock => "clock",
             Self::Random => "random",
+            Self::Kv => "kv",
         }
     }
 
@@ -66,6 +70,18 @@ impl Grants {
         Self(self.0 & !(1 << capability as u8))
     }
 
+    /// The line of a stage that grants these, beside what is granted by default.
+    pub(crate) fn line(self) -> String {
+        let given =
+            |capability: &Capability| self.has(*capability) && !Self::default().has(*capability);
+        let names: Vec<_> = Capability::ALL
+            .iter()
+            .filter(|one| given(one))
+            .map(|one| format!("\"{one}\""))
+            .collect();
+        format!("grant = [{}]", names.join(", "))
+    }
+
     /// Whether it is granted.
     pub fn has(self, capability: Capability) -> bool {
         self.0 & (1 << capability as u8) != 0
@@ -96,7 +112,7 @@ mod tests {
             assert!(Grants::NONE.with(capability).has(capability));
             assert_eq!(Grants::NONE.with(capability).without(capability), Grants::NONE);
         }
-        assert_eq!(Capability::from_name("kv"), None);
+        assert_eq!(Capability::from_name("http"), None);
         assert_eq!(Grants::default(), [Capability::Log, Capability::Metrics].into_iter().collect());
     }
 }

@@ -8,6 +8,8 @@ use lockgate_message::Fault;
 use serde_json::Value;
 
 use crate::breaker::Breaker;
+use crate::capabilities::Capability;
+use crate::capabilities::kv::KvAccess;
 use crate::describe::{Initialised, init_result};
 use crate::error::ConfigureError;
 use crate::fault::Crash;
@@ -25,6 +27,7 @@ pub struct Configured {
     pub(crate) plugin: Arc<Plugin>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) breaker: Breaker,
+    pub(crate) kv: Option<KvAccess>,
     settings: String,
     initialised: Initialised,
     sandboxes: AtomicU64,
@@ -35,6 +38,7 @@ impl Configured {
         plugin: Arc<Plugin>,
         stage: &str,
         settings: &Value,
+        kv: Option<KvAccess>,
     ) -> Result<Self, ConfigureError> {
         let settings = settings.to_string();
         if settings.len() > JSON_LIMIT {
@@ -48,6 +52,7 @@ impl Configured {
         let mut configured = Self {
             shared: Arc::new(shared),
             breaker: Breaker::new(stage, limits.breaker.clone()),
+            kv: kv.filter(|_| plugin.grants.has(Capability::Kv)),
             settings,
             initialised: Initialised {
                 needs: Needs::default(),

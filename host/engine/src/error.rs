@@ -1,5 +1,6 @@
 //! Errors of loading and configuring a plugin, each with the way out.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use lockgate_message::Fault;
@@ -23,7 +24,11 @@ pub enum LoadError {
     #[error("the plugin speaks contract {}.{}, this host speaks {}.{}", plugin.0, plugin.1, host.0, host.1)]
     ContractVersion { plugin: (u16, u16), host: (u16, u16) },
     #[error("the plugin asks for what it was not granted: {}", List(imports))]
-    Denied { imports: Vec<String> },
+    Denied {
+        imports: Vec<String>,
+        /// The line of the stage that would grant it; `None` for what this host does not have.
+        grant: Option<String>,
+    },
     #[error("the plugin imports what no plugin gets: {}", List(imports))]
     UnknownImports { imports: Vec<String> },
     #[error("the module does not compile: {0}")]
@@ -46,8 +51,8 @@ impl LoadError {
     }
 
     /// What to do about it.
-    pub fn way_out(&self) -> &'static str {
-        match self {
+    pub fn way_out(&self) -> Cow<'static, str> {
+        let text = match self {
             Self::NotWasm(_) => "name the `.wasm` file that your toolchain built",
             Self::TooLarge { .. } => "build it for size, strip it, or leave out what it never uses",
             Self::Invalid(_) => {
@@ -60,8 +65,11 @@ impl LoadError {
             Self::ContractVersion { .. } => {
                 "rebuild the plugin with the matching SDK, or use a matching host"
             }
-            Self::Denied { .. } => {
-                "grant it with `grant = [...]` in this stage, or use another plugin"
+            Self::Denied { grant: Some(line), .. } => {
+                return format!("write `{line}` in this stage, or use another plugin").into();
+            }
+            Self::Denied { grant: None, .. } => {
+                "this host does not have it; use a host that does, or another plugin"
             }
             Self::UnknownImports { .. } => {
                 "there are no files, sockets or clocks beyond the plugin contract; build the \
@@ -72,7 +80,8 @@ impl LoadError {
             Self::Start(_) => "the plugin's own code failed before its first message; mend it",
             Self::Describe(_) => "mend the description that the plugin gives of itself",
             Self::Engine(_) => "the machine refuses what the sandbox needs; see its limits",
-        }
+        };
+        text.into()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::capabilities::clock::Clock;
+use crate::capabilities::kv::{Answer, KvError, Staging};
 use crate::capabilities::log::{Level, Lines, Log};
 use crate::capabilities::random::Random;
 use crate::capabilities::{Capability, Grants};
@@ -29,12 +30,13 @@ impl Shared {
 }
 
 /// The state of one store.
-#[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) limiter: Limiter,
     pub(crate) deadline: Deadline,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
+    /// Here while a batch is judged, if the stage has state.
+    pub(crate) kv: Option<Staging>,
     pub(crate) shared: Arc<Shared>,
     stdout: Lines,
     stderr: Lines,
@@ -57,9 +59,21 @@ impl Host {
                 shared.grants.has(Capability::Random),
                 shared.seed.wrapping_add(instance),
             ),
+            kv: None,
             shared,
             stdout: Lines::default(),
             stderr: Lines::default(),
+        }
+    }
+
+    /// A call of capability `kv`; an error is a trap. Outside of a batch there is no state.
+    pub(crate) fn kv<T>(
+        &mut self,
+        call: impl FnOnce(&mut Staging) -> Answer<T>,
+    ) -> wasmtime::Result<Result<T, KvError>> {
+        match &mut self.kv {
+            Some(staging) => call(staging).map_err(wasmtime::Error::new),
+            None => Ok(Err(KvError::Unavailable)),
         }
     }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use lockgate_message::state::Staged;
 use lockgate_message::{Fault, FaultKind, Input, Verdict};
 
 use crate::breaker::Admission;
 use crate::capabilities::clock::now_us;
+use crate::capabilities::kv::Staging;
 use crate::configured::Configured;
 use crate::doors::{Call, Door};
 use crate::fault::Crash;
@@ -28,6 +30,8 @@ pub struct Instance {
     /// Frame sizes of the messages of the next call.
     sizes: Vec<u32>,
     slots: Vec<Option<Verdict>>,
+    /// What the messages of the batch staged, if the stage has state.
+    kv: Option<Staging>,
     /// What of the stage's memory statistic is this instance's.
     counted_memory: usize,
 }
@@ -47,6 +51,7 @@ impl Instance {
             pace: Pace::default(),
             sizes: Vec::with_capacity(max_batch),
             slots: Vec::with_capacity(max_batch),
+            kv: configured.kv.clone().map(Staging::new),
             counted_memory: 0,
             configured,
         };
@@ -64,6 +69,9 @@ impl Instance {
     pub fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>) {
         let received_us = now_us();
         verdicts.reserve(batch.len());
+        if let Some(kv) = &mut self.kv {
+            kv.begin(batch.len());
+        }
         let mut rest = batch;
         while !rest.is_empty() {
             let (most, probe) = match self.configured.breaker.admit(Instant::now) {
@@ -83,8 +91,9 @@ impl Instance {
                 }
             };
             let (chunk, tail) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
+            let first = batch.len() - rest.len();
             rest = tail;
-            self.judge(chunk, received_us, verdicts);
+            self.judge(chunk, first, received_us, verdicts);
             if probe && !matches!(verdicts.last(), Some(Verdict::Fault(_))) {
                 self.configured.breaker.close();
             }
@@ -132,8 +141,21 @@ impl Instance {
         }
     }
 
-    /// Runs messages whose sizes are measured: together, and after a crash one by one.
-    fn judge(&mut self, chunk: &[Input<'_>], received_us: u64, verdicts: &mut Vec<Verdict>) {
+    /// Takes what the messages of the last batch staged, by position in it. What nobody takes is
+    /// dropped.
+    pub fn staged(&mut self) -> Vec<(usize, Staged)> {
+        self.kv.as_mut().map(Staging::take).unwrap_or_default()
+    }
+
+    /// Runs messages whose sizes are measured, `first` the position of the first of them in the
+    /// batch: together, and after a crash one by one.
+    fn judge(
+        &mut self,
+        chunk: &[Input<'_>],
+        first: usize,
+        received_us: u64,
+        verdicts: &mut Vec<Verdict>,
+    ) {
         if self.sandbox.is_none() {
             match self.configured.ready_sandbox() {
                 Ok(sandbox) => self.sandbox = Some(sandbox),
@@ -144,19 +166,18 @@ impl Instance {
             }
         }
         let sizes = std::mem::take(&mut self.sizes);
-        let first = self.call(chunk, &sizes, received_us, verdicts);
-        match first {
+        match self.call(chunk, &sizes, first, received_us, verdicts) {
             Ok(()) => {}
             Err(crash) if chunk.len() == 1 => verdicts.push(self.fault(crash)),
             Err(_) => {
-                for (input, size) in chunk.iter().zip(&sizes) {
+                for (at, (input, size)) in (first..).zip(chunk.iter().zip(&sizes)) {
                     if self.configured.breaker.is_open() {
                         verdicts.push(self.paused());
                         continue;
                     }
                     let alone = std::slice::from_ref(input);
                     let size = std::slice::from_ref(size);
-                    if let Err(crash) = self.call(alone, size, received_us, verdicts) {
+                    if let Err(crash) = self.call(alone, size, at, received_us, verdicts) {
                         verdicts.push(self.fault(crash));
                     }
                 }
@@ -170,6 +191,7 @@ impl Instance {
         &mut self,
         inputs: &[Input<'_>],
         sizes: &[u32],
+        first: usize,
         received_us: u64,
         verdicts: &mut Vec<Verdict>,
     ) -> Result<(), Crash> {
@@ -191,19 +213,29 @@ impl Instance {
             None => configured.ready_sandbox()?,
         };
         Stats::count(&configured.shared.stats.calls, 1);
+        if let Some(kv) = &mut self.kv {
+            kv.start_call(first, inputs.len());
+        }
         let started = Instant::now();
-        let result = sandbox.call(&mut call, deadline(&configured, inputs.len()));
+        let time = deadline(&configured, inputs.len());
+        let result = sandbox.call(&mut call, time, &mut self.kv);
         if result.is_ok() {
             self.pace.record(started.elapsed(), inputs.len());
             let keep = plugin.limits.isolation == Isolation::Instance;
             self.sandbox = Some(sandbox).filter(|it| keep && !it.is_spent(&plugin.limits));
-            for slot in self.slots.drain(..) {
-                verdicts.push(match slot {
+            for (index, slot) in self.slots.drain(..).enumerate() {
+                let verdict = match slot {
                     Some(Verdict::Fault(fault)) => counted(&configured, fault),
                     Some(verdict) => verdict,
                     None => counted(&configured, Crash::bad("no verdict for this message").into()),
+                };
+                verdicts.push(match &mut self.kv {
+                    Some(kv) => kv.judged(index, verdict),
+                    None => verdict,
                 });
             }
+        } else if let Some(kv) = &mut self.kv {
+            kv.crashed();
         }
         self.count_memory();
         result

@@ -36,6 +36,7 @@ mod fault;
 mod stats;
 mod text;
 
+pub use capabilities::kv::KvAccess;
 pub use capabilities::metrics::{GuestMetric, GuestValue};
 pub use capabilities::{Capability, Grants};
 pub use compile::{Compiler, compile_child};

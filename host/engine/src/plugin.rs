@@ -7,6 +7,7 @@ use lockgate_message::Reason;
 use wasmtime::Linker;
 
 use crate::cache::Artifact;
+use crate::capabilities::kv::KvAccess;
 use crate::capabilities::{Capability, Grants};
 use crate::compile::Kind;
 use crate::configured::Configured;
@@ -91,7 +92,8 @@ impl Plugin {
         self.door
     }
 
-    /// Gives it the settings of the stage named `stage`.
+    /// Gives it the settings of the stage named `stage`. State, if it may use any, is not
+    /// available to it.
     ///
     /// # Errors
     /// What is wrong with the settings, or with the plugin's init.
@@ -100,7 +102,20 @@ impl Plugin {
         stage: &str,
         settings: &serde_json::Value,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        Configured::new(self.clone(), stage, settings).map(Arc::new)
+        self.configure_with(stage, settings, None)
+    }
+
+    /// [`Plugin::configure`] with the state that the stage's messages use.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn configure_with(
+        self: &Arc<Self>,
+        stage: &str,
+        settings: &serde_json::Value,
+        kv: Option<KvAccess>,
+    ) -> Result<Arc<Configured>, ConfigureError> {
+        Configured::new(self.clone(), stage, settings, kv).map(Arc::new)
     }
 }
 
@@ -117,22 +132,29 @@ fn admit(description: &Description, grants: Grants) -> Result<(), LoadError> {
     if !speaks(contract) {
         return Err(LoadError::contract(contract));
     }
-    let granted = |name: &str| {
-        // Settings come through init, without a grant.
-        name == "config" || Capability::from_name(name).is_some_and(|known| grants.has(known))
-    };
-    let denied: Vec<String> = description
-        .capabilities
-        .iter()
-        .filter(|name| !granted(name))
-        .map(|name| format!("capability `{}`", crate::text::clean(name, 64)))
-        .collect();
-    if denied.is_empty() { Ok(()) } else { Err(LoadError::Denied { imports: denied }) }
+    let (mut denied, mut wanted) = (Vec::new(), Some(grants));
+    // Settings come through init, without a grant.
+    for name in description.capabilities.iter().filter(|name| *name != "config") {
+        let capability = Capability::from_name(name);
+        if !capability.is_some_and(|capability| grants.has(capability)) {
+            denied.push(format!("capability `{}`", crate::text::clean(name, 64)));
+            wanted = wanted.zip(capability).map(|(wanted, capability)| wanted.with(capability));
+        }
+    }
+    refuse(denied, wanted)
+}
+
+/// The error for what is denied, if anything is; `wanted` is what would be enough.
+fn refuse(denied: Vec<String>, wanted: Option<Grants>) -> Result<(), LoadError> {
+    match denied.is_empty() {
+        true => Ok(()),
+        false => Err(LoadError::Denied { imports: denied, grant: wanted.map(Grants::line) }),
+    }
 }
 
 /// Checks every import against the grants.
 fn check_imports(scan: &Scan, grants: Grants) -> Result<(), LoadError> {
-    let (mut denied, mut unknown) = (Vec::new(), Vec::new());
+    let (mut denied, mut unknown, mut wanted) = (Vec::new(), Vec::new(), grants);
     for import in &scan.imports {
         let capability = match scan.door {
             Door::Core => core::capability_of(&import.module, &import.name),
@@ -141,6 +163,7 @@ fn check_imports(scan: &Scan, grants: Grants) -> Result<(), LoadError> {
         match capability {
             Ok(Some(capability)) if !grants.has(capability) => {
                 denied.push(format!("`{import}` (capability `{capability}`)"));
+                wanted = wanted.with(capability);
             }
             Ok(_) => {}
             Err(()) => unknown.push(format!("`{import}`")),
@@ -149,7 +172,7 @@ fn check_imports(scan: &Scan, grants: Grants) -> Result<(), LoadError> {
     if !unknown.is_empty() {
         return Err(LoadError::UnknownImports { imports: unknown });
     }
-    if denied.is_empty() { Ok(()) } else { Err(LoadError::Denied { imports: denied }) }
+    refuse(denied, Some(wanted))
 }
 
 fn link(door: Door, artifact: &Artifact) -> wasmtime::Result<Linked> {

@@ -54,7 +54,7 @@ impl Sample {
     }
 }
 
-/// Runs one sample; an error says what went wrong with it.
+/// Runs one sample, without state: it is no message. An error says what went wrong with it.
 pub(crate) fn run(
     sample: &Json,
     sandbox: &mut Sandbox,
@@ -76,7 +76,7 @@ pub(crate) fn run(
         limits,
         slots: &mut slot,
     };
-    sandbox.call(&mut call, limits.time).map_err(|crash| crash.to_string())?;
+    sandbox.call(&mut call, limits.time, &mut None).map_err(|crash| crash.to_string())?;
     match slot {
         [Some(Verdict::Fault(fault))] => Err(fault.to_string()),
         [Some(_)] => Ok(()),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wasmtime::{InstancePre, Store, UpdateDeadline, component};
 
+use crate::capabilities::kv::Staging;
 use crate::doors::Call;
 use crate::doors::core::CoreDoor;
 use crate::doors::packed::PackedDoor;
@@ -94,16 +95,25 @@ impl Sandbox {
         result
     }
 
-    /// Runs one batch within `time`.
-    pub(crate) fn call(&mut self, call: &mut Call<'_>, time: Duration) -> Result<(), Crash> {
+    /// Runs one batch within `time`. What the messages stage goes to `kv`.
+    pub(crate) fn call(
+        &mut self,
+        call: &mut Call<'_>,
+        time: Duration,
+        kv: &mut Option<Staging>,
+    ) -> Result<(), Crash> {
         self.calls += 1;
         self.start(time);
-        self.store.data_mut().clock.receive(call.received_us);
-        match &mut self.door {
+        let host = self.store.data_mut();
+        host.clock.receive(call.received_us);
+        std::mem::swap(&mut host.kv, kv);
+        let result = match &mut self.door {
             Live::Core(door) => door.batch(&mut self.store, call),
             Live::Packed(door) => door.batch(&mut self.store, call),
             Live::Typed(door) => door.batch(&mut self.store, call),
-        }
+        };
+        std::mem::swap(&mut self.store.data_mut().kv, kv);
+        result
     }
 
     /// Linear memory held, in bytes.

@@ -26,6 +26,9 @@ pub enum Verdict {
     Reject { reason: Option<Reason>, text: String },
     /// Again, at the earliest after this time; attempts are counted.
     Retry { after: Option<Duration>, text: String },
+    /// Again after this time. It waits for others (a copy in flight, a limit, a store that is
+    /// away), so no attempt is counted.
+    Wait { after: Duration, text: String },
     /// The plugin could not do its work on this message.
     Fail { failure: Failure, text: String },
     /// The call itself failed.
@@ -110,6 +113,7 @@ impl Verdict {
             Self::Drop { .. } => "drop",
             Self::Reject { .. } => "reject",
             Self::Retry { .. } => "retry",
+            Self::Wait { .. } => "wait",
             Self::Fail { .. } => "fail",
             Self::Fault(_) => "fault",
         }

@@ -301,7 +301,7 @@ impl Dispatcher {
     fn deferral(&self, at: usize, job: &Job, delay: Duration, counted: bool) -> Option<Pending> {
         let Wait::Queue { sink, queue } = &self.settings.wait else { return None };
         let refused = self.refused.is_some_and(|at| at.elapsed() < NO_QUEUES);
-        if !counted || refused || !retry::is_long(delay) {
+        if refused || !retry::is_long(delay, counted) {
             return None;
         }
         let (delay_queue, outgoing) = retry::deferral(&job.delivery, delay, queue);

@@ -12,6 +12,9 @@ use crate::aside::RETRY;
 /// before: one queue a step, for a message behind one that waits longer would wait as long.
 const STEP: Duration = Duration::from_millis(100);
 
+/// Longest wait in memory of what has not failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const ATTEMPT: &str = "attempt";
 const FIRST_FAILED_AT: &str = "first-failed-at";
 
@@ -26,9 +29,10 @@ pub(crate) fn count(delivery: &mut Delivery) {
     delivery.first_failed.get_or_insert_with(now);
 }
 
-/// Whether a delay is long enough to be worth a queue.
-pub(crate) fn is_long(delay: Duration) -> bool {
-    delay >= STEP
+/// Whether a delay is long enough to be worth a queue. What waits for others, and has not failed,
+/// stays in memory for longer: that the lane fills up with it is the back-pressure it needs.
+pub(crate) fn is_long(delay: Duration, counted: bool) -> bool {
+    delay >= if counted { STEP } else { PATIENCE }
 }
 
 /// The queue in which a delivery of `queue` waits for `delay`, and the message for it.

@@ -76,8 +76,8 @@ pub struct StageStats {
 }
 
 /// The labels of the verdict counter, in the order of its slots.
-pub(crate) const VERDICTS: [&str; 9] =
-    ["pass", "modify", "route", "emit", "drop", "reject", "retry", "fail", "fault"];
+pub(crate) const VERDICTS: [&str; 10] =
+    ["pass", "modify", "route", "emit", "drop", "reject", "retry", "wait", "fail", "fault"];
 
 impl StageStats {
     pub fn new(name: &str) -> Self {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockgate_message::{
@@ -394,6 +395,21 @@ async fn a_stop_gives_back_what_is_held() {
     let snapshot = stats.snapshot();
     assert_eq!((snapshot.delivered, snapshot.in_flight), (3, 0));
     assert_eq!(snapshot.requeued, snapshot.received - 3);
+}
+
+#[tokio::test]
+async fn waiting_uses_up_no_attempt() {
+    let waits = AtomicUsize::new(20);
+    let bench = Bench::new().stage(move |input| {
+        let left = waits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+        assert_eq!(input.attempt, 1);
+        match left {
+            Ok(_) => Verdict::Wait { after: Duration::ZERO, text: "a copy in flight".into() },
+            Err(_) => Verdict::Pass,
+        }
+    });
+    bench.publish(1);
+    bench.run().await.counted(&[("delivered", 1)]);
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
-//! Host: what a plugin may call. Logs and metrics are granted by default and rate-limited; clock
-//! and random numbers must be in [`crate::Description::capabilities`] and granted in the
-//! pipeline file, else the host refuses to load the plugin.
+//! Host: what a plugin may call. Logs and metrics are granted by default and rate-limited; clock,
+//! random numbers and state ([`kv`]) must be in [`crate::Description::capabilities`] and granted in
+//! the pipeline file, else the host refuses to load the plugin.
 //!
 //! Natively (`cargo test`) the calls are recorded, see [`crate::testing`].
+
+pub mod kv;
 
 #[cfg(target_arch = "wasm32")]
 mod imports;

@@ -8,6 +8,7 @@ pub(crate) mod build;
 pub(crate) mod output;
 
 use crate::guest::Guest;
+use crate::host::recorded::state;
 use crate::host::{Level, recorded};
 use crate::{Init, Plugin, SettingError, Verdict};
 
@@ -53,11 +54,14 @@ impl<P: Plugin> Session<P> {
     /// As [`Session::handle`].
     pub fn handle_all(&mut self, messages: &[&MessageBuilder]) -> Vec<Verdict> {
         let batch = build::batch(messages, &self.init.needs);
-        match self.guest.batch(&batch) {
+        state::begin(messages.len());
+        let verdicts = match self.guest.batch(&batch) {
             Ok(bytes) => output::read(bytes, messages.len(), P::DESCRIPTION.reasons.len())
                 .unwrap_or_else(|| damaged("the output cannot be read back")),
             Err(error) => damaged(error.0),
-        }
+        };
+        state::end(&verdicts);
+        verdicts
     }
 }
 
@@ -85,7 +89,30 @@ pub fn metric(name: &str) -> f64 {
     recorded::metric(name)
 }
 
-/// Sets what [`crate::host::now_micros`] tells on this thread; 0 before.
+/// Confirms the messages in flight on this thread: what they staged with [`crate::host::kv`] is
+/// committed, their claims are kept.
+pub fn confirm() {
+    state::confirm();
+}
+
+/// Lets the messages in flight on this thread fail: what they staged is dropped, their claims are
+/// released.
+pub fn fail() {
+    state::fail();
+}
+
+/// Forgets all state of this thread.
+pub fn forget_state() {
+    state::forget();
+}
+
+/// Makes every call of [`crate::host::kv`] on this thread that asks the store answer with an error,
+/// until it is taken away.
+pub fn set_state_error(error: Option<crate::host::kv::Error>) {
+    state::set_error(error);
+}
+
+/// Sets what [`crate::host::now_micros`] tells on this thread, by which state also expires; 0 before.
 pub fn set_clock(now_micros: u64) {
     recorded::set_clock(now_micros);
 }

@@ -41,6 +41,26 @@ pub(crate) fn compile(source: &str, paths: &mut Paths) -> Result<Compiled, Compi
     Ok(Compiled { node, whole: Interpreted::new(expr, reads, paths) })
 }
 
+/// An expression whose value counts, ready.
+#[derive(Debug)]
+pub(crate) struct CompiledValue {
+    /// Where the compact form covers it.
+    pub(crate) node: Option<Node>,
+    pub(crate) whole: Interpreted,
+}
+
+/// Compiles one expression that may give any value.
+pub(crate) fn compile_value(
+    source: &str,
+    paths: &mut Paths,
+) -> Result<CompiledValue, CompileError> {
+    let tokens = limits::check(source)?;
+    let expr = parse(source)?;
+    let reads = names::check(&expr, &tokens)?;
+    let node = lower::lower_value(&expr, &tokens, paths)?;
+    Ok(CompiledValue { node, whole: Interpreted::new(expr, reads, paths) })
+}
+
 /// A regular expression within its limits. In the crate's dialect: no look-around, no
 /// back-references, time linear in the text.
 pub(crate) fn regex(pattern: &str) -> Result<regex::Regex, regex::Error> {

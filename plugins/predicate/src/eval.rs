@@ -95,7 +95,7 @@ fn logical<'a>(sides: &'a [Node; 2], frame: &Frame<'a>, decisive: bool) -> Resul
     }
 }
 
-fn value<'a>(node: &'a Node, frame: &Frame<'a>) -> Result<Value<'a>, Stop> {
+pub(crate) fn value<'a>(node: &'a Node, frame: &Frame<'a>) -> Result<Value<'a>, Stop> {
     Ok(match node {
         Node::Const(constant) => match constant {
             Const::Null => Value::Null,

@@ -4,7 +4,7 @@
 mod functions;
 mod variables;
 
-use cel::common::types::CelBool;
+use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
 use cel::parser::Expression;
 use cel::{Context, ExecutionError, Value};
 
@@ -43,6 +43,21 @@ impl Interpreted {
         variables::add(&mut context, frame, &self.reads)?;
         let value = Value::resolve_val(&self.expr, &context).map_err(|error| reason(&error))?;
         value.downcast_ref::<CelBool>().map(|answer| *answer.inner()).ok_or(EvalError::NotBool)
+    }
+}
+
+impl Interpreted {
+    /// The value as a text, if it is a text, a number or a boolean.
+    pub(crate) fn text(&self, frame: &Frame<'_>) -> Result<String, EvalError> {
+        let mut context = Context::with_env(frame.env());
+        variables::add(&mut context, frame, &self.reads)?;
+        let value = Value::resolve_val(&self.expr, &context).map_err(|error| reason(&error))?;
+        let text = value.downcast_ref::<CelString>().map(|text| text.inner().to_owned());
+        text.or_else(|| Some(value.downcast_ref::<CelInt>()?.inner().to_string()))
+            .or_else(|| Some(value.downcast_ref::<CelUInt>()?.inner().to_string()))
+            .or_else(|| Some(value.downcast_ref::<CelBool>()?.inner().to_string()))
+            .or_else(|| Some(value.downcast_ref::<CelDouble>()?.inner().to_string()))
+            .ok_or(EvalError::Type)
     }
 }
 

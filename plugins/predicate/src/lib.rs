@@ -18,6 +18,7 @@
 mod error;
 mod limits;
 mod predicates;
+mod text;
 
 mod compile;
 mod node;
@@ -32,3 +33,4 @@ pub use error::{CompileError, EvalError};
 pub use interpret::MAX_VALUES;
 pub use limits::MAX_LENGTH;
 pub use predicates::{On, Predicate, Predicates};
+pub use text::Text;

@@ -105,6 +105,6 @@ pub(crate) fn context() -> Context<'static> {
             },
             Transport { kind: "http", source: None, target: Some(read::<Memory>) },
         ],
-        plugins: &["filter", "transform", "route", "spam-check"],
+        plugins: &["filter", "transform", "route", "spam-check", "dedupe", "throttle"],
     }
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::app::{App, Entry};
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
+use crate::open_state::State;
 use crate::plugins::Plugins;
 use crate::transports::Places;
 use crate::{admin, exit, logging, report};
@@ -29,7 +30,7 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
     };
     logging::start(&host.log);
     let cache_dir = host.cache_dir.clone().or_else(assemble::cache_dir);
-    let plugins = Plugins::new(cache_dir)?;
+    let plugins = Plugins::new(cache_dir)?.with_state(State::default());
     let brokers = crate::transports::Brokers::default();
     let mut pipelines = Vec::new();
     for spec in &loaded.pipelines {

@@ -1,5 +1,7 @@
 //! What both component doors share: the host's interfaces, `describe` and `init`.
 
+mod kv;
+
 use lockgate_message::FaultKind;
 use wasmtime::component::{Instance, Linker, TypedFunc, WasmStr};
 use wasmtime::{Store, StoreContextMut};
@@ -29,6 +31,7 @@ pub(crate) fn capability_of(import: &str) -> Result<Option<Capability>, ()> {
         "metrics" => Ok(Some(Capability::Metrics)),
         "clock" => Ok(Some(Capability::Clock)),
         "random" => Ok(Some(Capability::Random)),
+        "kv" => Ok(Some(Capability::Kv)),
         _ => Err(()),
     }
 }
@@ -108,7 +111,7 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             false => Err(wasmtime::Error::msg("the system has no random bytes")),
         }
     })?;
-    Ok(())
+    kv::link(linker)
 }
 
 type Context<'a> = StoreContextMut<'a, Host>;
@@ -135,7 +138,9 @@ mod tests {
         check("lockgate:plugin/types@0.1.0", Ok(None));
         check("lockgate:plugin/log@0.1.7", Ok(Some(Capability::Log)));
         check("lockgate:plugin/random@0.1.0", Ok(Some(Capability::Random)));
-        for other in ["lockgate:plugin/kv@0.1.0", "lockgate:plugin/log@0.2.0", "wasi:cli/run@0.2.0"]
+        check("lockgate:plugin/kv@0.1.0", Ok(Some(Capability::Kv)));
+        for other in
+            ["lockgate:plugin/http@0.1.0", "lockgate:plugin/log@0.2.0", "wasi:cli/run@0.2.0"]
         {
             check(other, Err(()));
         }

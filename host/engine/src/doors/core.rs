@@ -1,5 +1,7 @@
 //! The core module door: six exports, bytes in the guest's own memory.
 
+mod kv;
+
 use lockgate_message::FaultKind;
 use wasmtime::{
     Caller, Extern, Instance, InstancePre, Linker, Memory, Store, TypedFunc, WasmParams,
@@ -27,6 +29,9 @@ pub(crate) fn capability_of(module: &str, name: &str) -> Result<Option<Capabilit
         }
         (HOST_MODULE, "clock_now") => Some(Capability::Clock),
         (HOST_MODULE, "random") => Some(Capability::Random),
+        (HOST_MODULE, "kv_get" | "kv_put" | "kv_delete" | "kv_claim" | "kv_add") => {
+            Some(Capability::Kv)
+        }
         (WASI_MODULE, _) => None,
         _ => return Err(()),
     })
@@ -180,7 +185,7 @@ pub(crate) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             Err(wasmtime::Error::msg("the system has no random bytes"))
         }
     })?;
-    Ok(())
+    kv::link(linker)
 }
 
 /// The memory and the host state of the guest that calls.

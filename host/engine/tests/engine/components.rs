@@ -9,6 +9,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use crate::guests::{engine, kind, message, run, run_messages};
+use crate::memory_store::{MemoryStore, confirm};
 
 /// Encodes a core module as a component of one of the contract's worlds, or of one made here.
 fn component(world: &str, own_world: &str, code: &str) -> Vec<u8> {
@@ -233,7 +234,7 @@ fn a_component_gets_what_it_was_granted() {
             (call $pair (i32.const 0) (i32.const 0)))"#;
     let wasm = component("custom", world, &base(&json!({}), code));
     let denied = engine().load(&wasm, Grants::default(), &Limits::default()).unwrap_err();
-    let LoadError::Denied { imports } = denied else { panic!("{denied}") };
+    let LoadError::Denied { imports, .. } = denied else { panic!("{denied}") };
     assert_eq!(imports.len(), 2, "{imports:?}");
     assert!(imports[0].contains("lockgate:plugin/clock@0.1.0"), "{imports:?}");
 
@@ -246,6 +247,74 @@ fn a_component_gets_what_it_was_granted() {
     assert_eq!(stats.log_lines, 1);
     assert_eq!(stats.guest[0].name, "bytes");
     assert_eq!(stats.guest[0].value, lockgate_engine::GuestValue::Counter(10.0));
+}
+
+/// Every call of `kv` through the canonical ABI; what is not as expected traps.
+#[test]
+fn a_component_keeps_state() {
+    let world = "world custom {
+        include lockgate:plugin/packed-plugin@0.1.0;
+        import lockgate:plugin/kv@0.1.0;
+    }";
+    let code = r#"
+        (import "lockgate:plugin/kv@0.1.0" "get" (func $get (param i32 i32 i32 i32)))
+        (import "lockgate:plugin/kv@0.1.0" "put" (func $put (param i32 i32 i32 i32 i32 i64 i32)))
+        (import "lockgate:plugin/kv@0.1.0" "delete" (func $delete (param i32 i32 i32 i32)))
+        (import "lockgate:plugin/kv@0.1.0" "claim" (func $claim (param i32 i32 i32 i64 i32)))
+        (import "lockgate:plugin/kv@0.1.0" "add" (func $add (param i32 i32 i32 i64 i64 i32)))
+        (data (i32.const 9000) "key")
+        (data (i32.const 9010) "value")
+        (data (i32.const 9200) "LGV1\01\00\00\00\01\00\00\00\18\00\00\00\00\00\00\00\00\00\00\00")
+        (func $is (param i32 i32)
+            (if (i32.ne (local.get 0) (local.get 1)) (then (unreachable))))
+        ;; The result at 9104: ok and a payload, or an error.
+        (func $result (param $error i32) (param $payload i32)
+            (call $is (i32.load8_u (i32.const 9104)) (local.get $error))
+            (call $is (i32.load8_u (i32.const 9105)) (local.get $payload)))
+        (func (export "handle-batch") (param i32 i32) (result i32)
+            (memory.fill (i32.const 9104) (i32.const 0) (i32.const 32))
+            (call $claim (i32.const 0) (i32.const 9000) (i32.const 3) (i64.const 1000) (i32.const 9104))
+            (call $result (i32.const 0) (i32.const 0))
+            (call $claim (i32.const 0) (i32.const 9001) (i32.const 2) (i64.const 1000) (i32.const 9104))
+            (call $result (i32.const 0) (i32.const 1))
+            (call $claim (i32.const 0) (i32.const 9002) (i32.const 1) (i64.const 1000) (i32.const 9104))
+            (call $result (i32.const 0) (i32.const 2))
+            (call $claim (i32.const 0) (i32.const 9000) (i32.const 3) (i64.const 0) (i32.const 9104))
+            (call $result (i32.const 1) (i32.const 2))
+            (call $put (i32.const 0) (i32.const 9000) (i32.const 3) (i32.const 9010) (i32.const 5)
+                (i64.const 0) (i32.const 9104))
+            (call $is (i32.load8_u (i32.const 9104)) (i32.const 0))
+            (call $get (i32.const 0) (i32.const 9000) (i32.const 3) (i32.const 9104))
+            (call $is (i32.load8_u (i32.const 9104)) (i32.const 0))
+            (call $is (i32.load8_u (i32.const 9108)) (i32.const 1))
+            (call $is (i32.load (i32.const 9116)) (i32.const 5))
+            (call $is (i32.load (i32.load (i32.const 9112))) (i32.load (i32.const 9010)))
+            (call $delete (i32.const 0) (i32.const 9001) (i32.const 2) (i32.const 9104))
+            (call $is (i32.load8_u (i32.const 9104)) (i32.const 0))
+            (call $add (i32.const 0) (i32.const 9000) (i32.const 3) (i64.const -5) (i64.const 1000)
+                (i32.const 9104))
+            (call $is (i32.load8_u (i32.const 9104)) (i32.const 0))
+            (call $is (i32.load (i32.const 9112)) (i32.const -5))
+            (call $put (i32.const 0) (i32.const 9000) (i32.const 3) (i32.const 0)
+                (i32.const 65537) (i64.const 0) (i32.const 9104))
+            (call $result (i32.const 1) (i32.const 2))
+            (call $pair (i32.const 9200) (i32.const 24)))"#;
+    let wasm = component("custom", world, &base(&json!({}), code));
+    let denied = engine().load(&wasm, Grants::default(), &Limits::default()).unwrap_err();
+    assert!(denied.way_out().contains("`grant = [\"kv\"]`"), "{denied}; {}", denied.way_out());
+
+    let store = Arc::new(MemoryStore::default());
+    store.look().claims = [(b"ey".to_vec(), (1, false)), (b"y".to_vec(), (2, true))].into();
+    let grants = Grants::default().with(Capability::Kv);
+    let plugin = engine().load(&wasm, grants, &Limits::default()).unwrap();
+    let configured = plugin.configure_with("s", &json!({}), Some(store.access())).unwrap();
+    let mut instance = configured.open().unwrap();
+    assert_eq!(run(&mut instance, &["x"]), [Verdict::Pass]);
+    assert_eq!(confirm(instance.staged()), [0]);
+    let look = store.look();
+    assert_eq!(look.values, [(b"key".to_vec(), b"value".to_vec())].into());
+    assert_eq!(look.counters, [(b"key".to_vec(), -5)].into());
+    assert!(look.claims[&b"key"[..]].1);
 }
 
 #[test]

@@ -78,13 +78,15 @@ fn what_was_not_granted() {
         (import "lockgate_v0" "random" (func (param i32 i32)))"#;
     let guest = Guest { imports, ..Guest::default() };
     refused_guest(&guest, "`lockgate_v0.clock_now` (capability `clock`)");
-    refused_guest(&guest, "`lockgate_v0.random` (capability `random`)");
+    refused_guest(&guest, "(capability `random`); write `grant = [\"clock\", \"random\"]`");
     let grants = Grants::default().with(Capability::Clock).with(Capability::Random);
     guest.load(grants, &Limits::default()).unwrap();
 
     let mut guest = Guest::default();
     guest.describe["capabilities"] = json!(["log", "kv"]);
-    refused_guest(&guest, "capability `kv`");
+    refused_guest(&guest, "capability `kv`; write `grant = [\"kv\"]` in this stage");
+    guest.describe["capabilities"] = json!(["kv", "http"]);
+    refused_guest(&guest, "capability `http`; this host does not have it");
 }
 
 #[test]

@@ -11,4 +11,6 @@ mod components;
 mod core_door;
 mod guests;
 mod hostile;
+mod kv;
 mod loading;
+mod memory_store;

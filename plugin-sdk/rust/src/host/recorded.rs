@@ -1,8 +1,12 @@
 //! Native stand-ins of the host's functions: they record, per thread, what a plugin did.
 
+pub(crate) mod state;
+
 use std::cell::RefCell;
 
 use super::Level;
+
+pub(super) use state::{kv_add, kv_claim, kv_delete, kv_get, kv_put};
 
 thread_local! {
     static RECORD: RefCell<Record> = const { RefCell::new(Record::new()) };

@@ -26,6 +26,20 @@ pub(super) fn lower(
     lowering.error.map_or(Ok(node), Err)
 }
 
+/// The compact form of an expression whose value counts, where there is one.
+///
+/// # Errors
+/// A regular expression that is none.
+pub(super) fn lower_value(
+    expr: &Expression,
+    tokens: &Tokens<'_>,
+    paths: &mut Paths,
+) -> Result<Option<Node>, CompileError> {
+    let mut lowering = Lowering { tokens, paths, error: None };
+    let node = lowering.value(expr);
+    lowering.error.map_or(Ok(node), Err)
+}
+
 /// What a node gives that is certainly neither true nor false.
 pub(super) fn never_bool(node: &Node) -> Option<&'static str> {
     match node {

@@ -1,0 +1,112 @@
+//! Text: an expression whose value is wanted as a text, to tell messages apart by.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use cel::Env;
+use lockgate_plugin::{Message, Needs};
+
+use crate::compile::{CompiledValue, compile_value};
+use crate::eval::{Frame, Stop, Value, value};
+use crate::paths::Paths;
+use crate::{CompileError, EvalError};
+
+/// One expression; its value is a text, a number or a boolean.
+pub struct Text {
+    compiled: CompiledValue,
+    paths: Paths,
+    env: OnceCell<Arc<Env>>,
+}
+
+impl Text {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn compile(source: &str) -> Result<Self, CompileError> {
+        let mut paths = Paths::new();
+        let compiled = compile_value(source, &mut paths)?;
+        Ok(Self { compiled, paths, env: OnceCell::new() })
+    }
+
+    /// The parts of a message that the expression reads.
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs::default();
+        self.compiled.whole.reads().add_to(&mut needs);
+        needs
+    }
+
+    /// The value for this message, a number or a boolean as it is written: `7` and `"7"` are one.
+    ///
+    /// # Errors
+    /// Why there is none; [`EvalError::Type`] for `null`, bytes, lists and maps.
+    pub fn eval<'a>(&'a self, message: &Message<'a>) -> Result<Cow<'a, str>, EvalError> {
+        let frame = Frame::new(*message, &self.paths, &self.env);
+        let compact = match &self.compiled.node {
+            Some(node) => value(node, &frame),
+            None => Err(Stop::Interpret),
+        };
+        match compact {
+            Ok(Value::Str(text)) => Ok(text),
+            Ok(Value::Int(number)) => Ok(number.to_string().into()),
+            Ok(Value::Uint(number)) => Ok(number.to_string().into()),
+            Ok(Value::Double(number)) => Ok(number.to_string().into()),
+            Ok(Value::Bool(truth)) => Ok(truth.to_string().into()),
+            Ok(_) => Err(EvalError::Type),
+            Err(Stop::Error(error)) => Err(error),
+            Err(Stop::Interpret) => self.compiled.whole.text(&frame).map(Cow::Owned),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockgate_plugin::testing::MessageBuilder;
+    use lockgate_plugin::{Property, Value};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(source: &str, expected: Result<&str, EvalError>) {
+        let text = Text::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        let message = MessageBuilder::new()
+            .routing_key("order.eu")
+            .property(Property::MessageId, "m-1")
+            .header("x-n", Value::U16(9))
+            .body(
+                r#"{"id":7,"name":"Zo\u00eb","big":18446744073709551615,"rate":1.5,"ok":true,
+                "none":null,"lines":[{"id":"a"},{"id":"b"}]}"#,
+            );
+        let view = message.view();
+        assert_eq!(text.eval(&view).as_deref(), expected.as_ref().map(|text| *text), "{source}");
+    }
+
+    #[test]
+    fn values_become_texts() {
+        check("body.id", Ok("7"));
+        check("body.name", Ok("Zoë"));
+        check("body.big", Ok("18446744073709551615"));
+        check("body.rate", Ok("1.5"));
+        check("body.ok", Ok("true"));
+        check("properties.message_id", Ok("m-1"));
+        check("headers['x-n']", Ok("9"));
+        check("routing_key + '/' + body.name", Ok("order.eu/Zoë"));
+        check("body.lines[1].id", Ok("b"));
+        check("body.id > 5 ? 'large' : 'small'", Ok("large"));
+        // By the interpreter.
+        check("string(body.id) + '-' + body.lines[0].id", Ok("7-a"));
+        check("body.lines.map(line, line.id).join('+')", Ok("a+b"));
+        check("size(body.lines.map(line, line.id))", Ok("2"));
+    }
+
+    #[test]
+    fn what_is_no_text_has_no_answer() {
+        check("body.missing", Err(EvalError::Missing));
+        check("headers.missing", Err(EvalError::Missing));
+        check("body.none", Err(EvalError::Type));
+        check("body.lines", Err(EvalError::Type));
+        check("body.lines.map(line, line.id)", Err(EvalError::Type));
+        check("body.name + 1", Err(EvalError::Type));
+    }
+}
