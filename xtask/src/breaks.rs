@@ -15,6 +15,9 @@ use crate::plugins::sources::collect;
 use crate::report::{say, step};
 use crate::shell::output;
 
+/// Seconds that a test has.
+const PATIENCE: &str = "120";
+
 #[derive(Deserialize)]
 struct List {
     #[serde(rename = "break")]
@@ -112,8 +115,11 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
         "e2e" => ["--workspace", "--test", "e2e"].map(str::to_owned).to_vec(),
         package => ["-p", package].map(str::to_owned).to_vec(),
     };
+    // What is broken may well wait for ever, which is noticed too.
     let tested = output(
-        Command::new(paths.target.join("debug/with-rabbit"))
+        Command::new("timeout")
+            .args(["--kill-after=5", PATIENCE])
+            .arg(paths.target.join("debug/with-rabbit"))
             .args(["cargo", "test", "--quiet"])
             .args(select)
             .args(["--", &one.test])
@@ -122,7 +128,7 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
     )?;
     let said = String::from_utf8_lossy(&tested.stdout);
     ensure!(
-        said.contains("running 1 test") || said.contains("FAILED"),
+        said.contains("running 1 test") || said.contains("FAILED") || !tested.status.success(),
         "there is no test {}",
         one.test
     );
