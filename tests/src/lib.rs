@@ -10,12 +10,16 @@ mod watchdog;
 
 mod http;
 mod lockgate;
+mod proxy;
 mod rabbit;
 mod scene;
 mod tool;
 
-pub use lockgate::{Ended, Lockgate};
-pub use place::{lockgate_binary, long, plugin_cache, report, shipped_plugin, tests_dir};
+pub use lockgate::{Admin, Ended, Lockgate};
+pub use place::{
+    lockgate_binary, long, plugin_cache, report, shipped_plugin, target_dir, tests_dir,
+};
+pub use proxy::{Proxy, Thin, Trouble};
 pub use rabbit::{Rabbit, SHARED_URL};
 pub use scene::{BAD_KEY, GOOD_KEY, Ledger, Publish, Scene};
 pub use tool::{Tool, Topology};

@@ -118,7 +118,12 @@ impl Lockgate {
     /// # Errors
     /// When nobody answers.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        http::get(self.admin, path)
+        self.admin().get(path)
+    }
+
+    /// Its admin listener, which stays where it is over restarts.
+    pub fn admin(&self) -> Admin {
+        Admin(self.admin)
     }
 
     /// Kills it as the kernel would.
@@ -193,7 +198,8 @@ impl Lockgate {
         Ok(kib * 1024)
     }
 
-    fn log_end(&self) -> String {
+    /// The last lines that it has logged.
+    pub fn log_end(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(40);
@@ -223,6 +229,20 @@ fn spawn(config: &Path, pipeline: &Path, log: &Path, url: &str) -> Result<Child>
         .stderr(log)
         .spawn()
         .context("cannot start lockgate")
+}
+
+/// The admin listener of a daemon, to be asked from anywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin(u16);
+
+impl Admin {
+    /// Status and body of any path.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn get(self, path: &str) -> Result<(u16, String)> {
+        http::get(self.0, path)
+    }
 }
 
 /// How a command that ends by itself ended, and what it printed.
