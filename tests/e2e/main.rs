@@ -4,13 +4,17 @@
 //! names of its own on a shared broker, or starts a broker of its own when it means to harm it.
 
 mod bad_input;
+mod broker;
 mod chaos;
 mod drain;
 mod guest;
 mod hostile_plugin;
 mod hostile_publisher;
+mod machine;
+mod network;
 mod orders;
 mod passthrough;
 mod restart;
 mod tls;
+mod trial;
 mod unroutable;
