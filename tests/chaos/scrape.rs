@@ -54,6 +54,8 @@ struct State {
 
 /// Waits for each pipeline to deliver something more.
 struct Watch {
+    /// A reading that was begun before may still tell of another process.
+    since: Instant,
     base: Vec<u64>,
     first: Vec<Option<Instant>>,
 }
@@ -81,7 +83,7 @@ impl Scrape {
         let base = known
             .map_or(none, |latest| latest.counts.iter().map(|counts| counts.settled[0]).collect());
         let first = vec![None; base.len()];
-        state.watch = Some(Watch { base, first });
+        state.watch = Some(Watch { since: Instant::now(), base, first });
     }
 
     /// When each pipeline delivered something after [`Scrape::watch`]; none before all did.
@@ -132,7 +134,9 @@ impl Shared {
                 state.wrong.push(format!("{pipeline}: {counts:?}"));
             }
         }
-        if let Some(Watch { base, first }) = &mut state.watch {
+        if let Some(Watch { since, base, first }) = &mut state.watch
+            && at >= *since
+        {
             for ((counts, base), first) in counts.iter().zip(base).zip(first) {
                 if counts.settled[0] > *base {
                     first.get_or_insert(now);

@@ -27,6 +27,32 @@ fn a_deleted_source_queue_is_consumed_again_once_it_is_back() -> Result<()> {
     trial.host.drain()
 }
 
+/// A queue that came back in another form fails every declaration; the daemon asks on, and makes the
+/// right one as soon as it can.
+#[test]
+fn a_source_queue_of_another_form_is_waited_for() -> Result<()> {
+    let count = long(1_000, 10_000);
+    let declaring = |text: String| {
+        text.replace("[[stage]]", "[source.amqp.declare]\nqueue = { durable = true }\n[[stage]]")
+    };
+    let mut trial = Trial::start(Scene::shared("form")?, declaring)?;
+    let source = trial.scene.named("in");
+    trial.begin();
+    // Else the daemon would be the first to make it anew.
+    trial.host.freeze()?;
+    trial.scene.topology().delete(&source)?;
+    let other = json!({ "queues": { &source: { "x-max-length": 1_000_000 } } });
+    trial.scene.topology().declare(&other)?;
+    trial.host.go_on()?;
+    trial.noticed()?;
+    trial.scene.topology().delete(&source)?;
+    trial.over()?;
+    trial.scene.topology().declare(&json!({ "bindings": [[&source, &source, ""]] }))?;
+    trial.publish("load", count)?;
+    trial.ledger("load", count)?.exact()?;
+    trial.host.drain()
+}
+
 /// A publish to an exchange that is gone closes the channel; its messages wait for the exchange.
 #[test]
 fn a_deleted_target_exchange_is_waited_for() -> Result<()> {

@@ -3,7 +3,6 @@
 //! nothing lost.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use lockgate_tests::{Deadline, Ledger, Lockgate, Proxy, Scene, until};
@@ -27,21 +26,12 @@ impl Trial {
     /// Starts the pipeline of [`Scene::pass_through`], by way of the proxy, after `edit` of its
     /// text.
     pub(crate) fn start(scene: Scene, edit: impl Fn(String) -> String) -> Result<Self> {
-        let (proxy, pipeline) = Self::prepare(&scene, edit)?;
-        let host = scene.start("host", &pipeline)?;
-        Ok(Self { scene, proxy, host, log_before: 0 })
-    }
-
-    /// As [`Trial::start`], without a daemon yet.
-    pub(crate) fn prepare(
-        scene: &Scene,
-        edit: impl Fn(String) -> String,
-    ) -> Result<(Proxy, PathBuf)> {
         let proxy = Proxy::before(scene.url())?;
         let pipeline = scene.pass_through()?;
         let text = fs::read_to_string(&pipeline)?.replace(scene.url(), &proxy.url());
         fs::write(&pipeline, edit(text))?;
-        Ok((proxy, pipeline))
+        let host = scene.start("host", &pipeline)?;
+        Ok(Self { scene, proxy, host, log_before: 0 })
     }
 
     /// The trouble begins: what is logged from now on is about it.
