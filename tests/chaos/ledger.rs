@@ -4,9 +4,10 @@
 //! may; what was never sent must not.
 //!
 //! Order: of the messages of a key, each comes *for the first time* after every earlier one that
-//! comes at all. This is strict, faults or none, because what is delivered again is a whole tail:
-//! a broker gives back what was not acked in its old order, and a daemon that publishes again what
-//! it has no confirm for goes on from there. Only doubles may stand behind their successors.
+//! comes at all: `1 2 3 2 3 4` is right, `1 3 2` is not. This is strict, faults or none, because
+//! what is delivered again is a whole tail: a broker gives back in its old order what was not acked,
+//! and a daemon publishes again from the first message on that it has no confirm for. Only doubles
+//! may stand behind their successors.
 
 use std::collections::{BTreeMap, HashMap};
 

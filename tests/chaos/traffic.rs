@@ -1,5 +1,6 @@
 //! Traffic: one publisher and a consumer for each outlet, which live through all that happens to
-//! the broker.
+//! the broker. For speed they use the client library that the host uses, and nothing else of it;
+//! the tests in `e2e/` judge the same promises by other clients.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Test harness: real brokers, the built daemon, and tools that were not written with our code.
 //!
-//! The tests themselves are in `e2e/`; the Python tools that publish, consume and keep the ledger
-//! are in `tools/` and use pika, or a bare socket, but nothing of the host.
+//! The tests themselves are in `e2e/` and `chaos/`; the Python tools that publish, consume and keep
+//! the ledger of `e2e/` are in `tools/` and use pika, or a bare socket, but nothing of the host.
 
 mod place;
 mod ports;
