@@ -1,7 +1,7 @@
 # What people and the CI run. Thin on purpose: the work is in cargo and in `cargo xtask`.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-matrix check unit e2e bench advisories setup plugins plugins-test vectors
+.PHONY: help demo build test test-matrix check unit e2e chaos bench advisories setup plugins plugins-test vectors
 
 # cargo, the tests and xtask must agree on where things are built; the plugins have a folder there.
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
@@ -12,7 +12,7 @@ trainer_args := --manifest-path plugins/spam-check/trainer/Cargo.toml --target-d
 
 # Always the whole workspace with the features of its tests: cargo picks features by what it is
 # asked to build, and another choice would compile wasmtime and tokio a second time.
-build_host := cargo build --quiet --workspace --bin lockgate --bin with-rabbit --test e2e
+build_host := cargo build --quiet --workspace --bin lockgate --bin with-rabbit --test e2e --test chaos
 test_host := cargo test --quiet --workspace
 benches := $(if $(BENCH),--bench bench,--bench engine --bench memory --bench bench)
 # Errors of end-to-end tests say what happened; where in the harness is of no use.
@@ -27,6 +27,8 @@ help:
 	@echo 'make build       target/debug/lockgate with the shipped plugins in it'
 	@echo 'make e2e         the end-to-end tests alone; E2E=name picks those whose name contains it,'
 	@echo '                 LONG=1 takes the counts of the acceptance instead of the short ones'
+	@echo 'make chaos       half an hour of faults over a million messages, and a table of what came of it:'
+	@echo '                 CHAOS_MINUTES=30 CHAOS_MESSAGES=1000000 CHAOS_SEED=1 (a seed is a schedule)'
 	@echo 'make advisories  known vulnerabilities of our dependencies (needs cargo-deny and a network)'
 
 demo: build
@@ -72,6 +74,11 @@ vectors:
 e2e: setup plugins
 	@$(build_host)
 	@LOCKGATE_LONG=$(LONG) $(target)/debug/with-rabbit $(test_host) --test e2e -- $(E2E)
+
+# The table is printed and kept as chaos-report.md in the build folder.
+chaos: setup plugins
+	@$(build_host)
+	@CHAOS_MINUTES=$(or $(CHAOS_MINUTES),30) $(test_host) --test chaos -- a_seeded_schedule
 
 check: setup plugins
 	@cargo fmt --all --check

@@ -4,15 +4,19 @@
 //! names of its own on a shared broker, or starts a broker of its own when it means to harm it.
 
 mod bad_input;
+mod broker;
 mod chaos;
 mod dedupe;
 mod drain;
 mod guest;
 mod hostile_plugin;
 mod hostile_publisher;
+mod machine;
+mod network;
 mod orders;
 mod passthrough;
 mod restart;
 mod retry;
 mod tls;
+mod trial;
 mod unroutable;

@@ -1,7 +1,7 @@
 //! Test harness: real brokers, the built daemon, and tools that were not written with our code.
 //!
-//! The tests themselves are in `e2e/`; the Python tools that publish, consume and keep the ledger
-//! are in `tools/` and use pika, or a bare socket, but nothing of the host.
+//! The tests themselves are in `e2e/` and `chaos/`; the Python tools that publish, consume and keep
+//! the ledger of `e2e/` are in `tools/` and use pika, or a bare socket, but nothing of the host.
 
 mod place;
 mod ports;
@@ -10,12 +10,16 @@ mod watchdog;
 
 mod http;
 mod lockgate;
+mod proxy;
 mod rabbit;
 mod scene;
 mod tool;
 
-pub use lockgate::{Ended, Lockgate};
-pub use place::{lockgate_binary, long, plugin_cache, report, shipped_plugin, tests_dir};
+pub use lockgate::{Admin, Ended, Lockgate};
+pub use place::{
+    lockgate_binary, long, plugin_cache, report, shipped_plugin, target_dir, tests_dir,
+};
+pub use proxy::{Proxy, Thin, Trouble};
 pub use rabbit::{Rabbit, SHARED_URL};
 pub use scene::{BAD_KEY, GOOD_KEY, Ledger, Publish, Scene};
 pub use tool::{Tool, Topology};

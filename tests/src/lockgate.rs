@@ -1,11 +1,12 @@
 //! The daemon under test: the built binary, as a user would run it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use crate::wait::{Deadline, until};
 use crate::watchdog::Watchdog;
@@ -34,9 +35,22 @@ impl Lockgate {
     /// # Errors
     /// When it cannot be started.
     pub fn start(dir: &Path, name: &str, pipeline: &Path, url: &str) -> Result<Self> {
+        Self::start_caching(dir, name, pipeline, url, &place::plugin_cache()?)
+    }
+
+    /// As [`Lockgate::start`], with a folder of its own for compiled plugins.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_caching(
+        dir: &Path,
+        name: &str,
+        pipeline: &Path,
+        url: &str,
+        cache: &Path,
+    ) -> Result<Self> {
         let admin = ports::free()?;
         let config = dir.join(format!("{name}.host.toml"));
-        let cache = place::plugin_cache()?;
         let settings = format!(
             "version = 1\ncache_dir = {cache:?}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n"
         );
@@ -118,7 +132,12 @@ impl Lockgate {
     /// # Errors
     /// When nobody answers.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        http::get(self.admin, path)
+        self.admin().get(path)
+    }
+
+    /// Its admin listener, which stays where it is over restarts.
+    pub fn admin(&self) -> Admin {
+        Admin(self.admin)
     }
 
     /// Kills it as the kernel would.
@@ -130,6 +149,41 @@ impl Lockgate {
         self.watchdog = None;
         self.child.kill()?;
         self.child.wait()?;
+        Ok(())
+    }
+
+    /// Stops its every thread, as a debugger or a frozen machine does; [`Lockgate::go_on`] ends it.
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.alive()?;
+        Ok(kill_process(Pid::from_child(&self.child), Signal::STOP)?)
+    }
+
+    /// Lets it go on after [`Lockgate::freeze`].
+    ///
+    /// # Errors
+    /// When it has ended before.
+    pub fn go_on(&mut self) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.child), Signal::CONT)?)
+    }
+
+    /// Leaves it room for so many more files; for as many as ever with `None`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn limit_files(&self, room: Option<usize>) -> Result<()> {
+        let mut taken = BTreeSet::new();
+        for entry in fs::read_dir(format!("/proc/{}/fd", self.child.id()))? {
+            taken.insert(entry?.file_name().to_string_lossy().parse::<u64>()?);
+        }
+        // A limit is the first number that no file gets any more.
+        let mut free = (0..).filter(|number| !taken.contains(number));
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        let current = room.map_or(maximum, |room| free.nth(room));
+        let pid = Pid::from_child(&self.child);
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum })?;
         Ok(())
     }
 
@@ -193,7 +247,8 @@ impl Lockgate {
         Ok(kib * 1024)
     }
 
-    fn log_end(&self) -> String {
+    /// The last lines that it has logged.
+    pub fn log_end(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         let from = lines.len().saturating_sub(40);
@@ -223,6 +278,20 @@ fn spawn(config: &Path, pipeline: &Path, log: &Path, url: &str) -> Result<Child>
         .stderr(log)
         .spawn()
         .context("cannot start lockgate")
+}
+
+/// The admin listener of a daemon, to be asked from anywhere.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin(u16);
+
+impl Admin {
+    /// Status and body of any path.
+    ///
+    /// # Errors
+    /// When nobody answers.
+    pub fn get(self, path: &str) -> Result<(u16, String)> {
+        http::get(self.0, path)
+    }
 }
 
 /// How a command that ends by itself ended, and what it printed.

@@ -14,7 +14,10 @@ pub fn tests_dir() -> PathBuf {
 }
 
 /// The build folder that the running test or tool was built into.
-pub(crate) fn target_dir() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is not known.
+pub fn target_dir() -> Result<PathBuf> {
     if let Some(dir) = env::var_os("CARGO_TARGET_DIR") {
         return Ok(tests_dir().join("..").join(dir));
     }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
@@ -216,6 +216,16 @@ impl Rabbit {
         until("the alarm to change", Deadline::after(60), || {
             let alarms = self.ctl(&["eval", "rabbit_alarm:get_alarms()."])?;
             Ok((alarms.contains("memory") == on).then_some(()))
+        })
+    }
+
+    /// Waits until it takes connections; the moment when it did.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn wait_open(&self) -> Result<Instant> {
+        until("RabbitMQ to answer", Deadline::after(BOOT), || {
+            Ok(greets(self.port).then(Instant::now))
         })
     }
 

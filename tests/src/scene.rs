@@ -68,6 +68,11 @@ impl Scene {
         &self.url
     }
 
+    /// The name of the pipeline of [`Scene::pass_through`].
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The test's folder.
     pub fn dir(&self) -> &Path {
         self.dir.path()

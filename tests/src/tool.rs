@@ -174,6 +174,15 @@ impl Topology<'_> {
         depths.get(queue).and_then(Value::as_u64).context("no depth")
     }
 
+    /// How many consumers `queue` has.
+    ///
+    /// # Errors
+    /// As `depth`.
+    pub fn consumers(&self, queue: &str) -> Result<u64> {
+        let consumers = Tool::json("topology", &[self.0, "consumers", queue])?;
+        consumers.get(queue).and_then(Value::as_u64).context("no count")
+    }
+
     /// Waits for `queue` to hold `count` messages or more.
     ///
     /// # Errors
@@ -182,6 +191,14 @@ impl Topology<'_> {
         until(&format!("{queue} to hold {count} messages"), deadline, || {
             Ok(Some(self.depth(queue)?).filter(|depth| *depth >= count))
         })
+    }
+
+    /// Deletes `exchange`.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn delete_exchange(&self, exchange: &str) -> Result<()> {
+        Tool::run("topology", &[self.0, "delete-exchange", exchange]).map(drop)
     }
 
     /// Deletes `queue`.

@@ -3,8 +3,10 @@
   topology.py URL declare < JSON   {"queues": {name: arguments}, "exchanges": {name: type},
                                     "bindings": [[exchange, queue, key]]}, all durable
   topology.py URL depth QUEUE…     {queue: messages ready}
+  topology.py URL consumers QUEUE… {queue: consumers}
   topology.py URL watch QUEUE      a line `time depth` on each change, until killed
   topology.py URL delete QUEUE…    deletes queues
+  topology.py URL delete-exchange EXCHANGE…
   topology.py URL publish KEY      one message from stdin through the default exchange
 """
 
@@ -57,9 +59,15 @@ def main():
         declare(channel, json.load(sys.stdin))
     elif action == "depth":
         print(json.dumps({name: depth(channel, name) for name in names}))
+    elif action == "consumers":
+        counts = {n: channel.queue_declare(n, passive=True).method.consumer_count for n in names}
+        print(json.dumps(counts))
     elif action == "delete":
         for name in names:
             channel.queue_delete(name)
+    elif action == "delete-exchange":
+        for name in names:
+            channel.exchange_delete(name)
     elif action == "publish":
         properties = pika.BasicProperties(delivery_mode=2)
         channel.confirm_delivery()

@@ -1,5 +1,6 @@
 //! `tidy`: the rules of the tree that neither the compiler nor clippy checks.
 
+mod clock;
 mod edges;
 mod files;
 mod machine;
@@ -35,7 +36,8 @@ pub(crate) fn check(paths: &Paths) -> Result<()> {
         };
         seen += 1;
         let text = Text { path, content };
-        let found = [files::check(&text), edges::check(&text), machine::check(&text)];
+        let found =
+            [files::check(&text), edges::check(&text), clock::check(&text), machine::check(&text)];
         let place = text.path.display();
         complaints.extend(found.concat().iter().map(|wrong| format!("{place}: {wrong}")));
     }

@@ -1,0 +1,141 @@
+//! The machine that the daemon runs on is short of something.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use lockgate_tests::{Deadline, Lockgate, Scene, Trouble, long, until};
+
+use crate::guest::guest;
+use crate::trial::Trial;
+
+/// Small enough to compile in a moment, and in a development build.
+const PASS: &str = include_str!("../fixtures/chameleon.wat");
+
+/// With no file descriptor left nothing can be connected; with some, everything goes on.
+#[test]
+fn out_of_file_descriptors_is_waited_out() -> Result<()> {
+    let count = long(2_000, 20_000);
+    let mut trial = Trial::start(Scene::shared("files")?, |text| text)?;
+    let publisher = trial.scene.publish("load", count).pass().with("--rate=400").spawn()?;
+    trial.scene.topology().reach(&trial.scene.named("out"), 1, Deadline::after(60))?;
+    trial.begin();
+    // First without its connections, so that it has none to use again.
+    trial.proxy.trouble(Trouble { refuse: true, ..Trouble::default() });
+    trial.proxy.reset();
+    trial.noticed()?;
+    until("the connections to be gone", Deadline::after(60), || {
+        Ok((trial.proxy.open() == 0).then_some(()))
+    })?;
+    // One for asking how it is, none for a connection to a broker, which takes several.
+    trial.host.limit_files(Some(1))?;
+    let before = trial.host.log().len();
+    trial.proxy.heal();
+    let mut asked = 0;
+    until("attempts in vain", Deadline::after(60), || {
+        trial.host.alive()?;
+        asked += u32::from(trial.host.ready() == Some(true));
+        let said = |text: &str| text.contains("Too many open files");
+        let logged = trial.host.log().get(before..).is_some_and(said);
+        let ready = trial.host.get("/readyz").ok();
+        Ok((logged || ready.is_some_and(|(_, text)| said(&text))).then_some(()))
+    })?;
+    ensure!(asked == 0, "it was ready without a connection");
+    trial.host.limit_files(None)?;
+    trial.over()?;
+    publisher.finish(Deadline::after(120))?;
+    trial.nothing_lost("load", count)
+}
+
+/// The cache of compiled plugins is a convenience: without room for it the daemon works all the
+/// same, and says once that it has none.
+#[test]
+fn a_cache_that_cannot_be_written_is_done_without() -> Result<()> {
+    let scene = Scene::shared("cache")?;
+    let file = scene.dir().join("file");
+    fs::write(&file, "no folder")?;
+    works_without_cache(&scene, "nowhere", &file.join("cache"))?;
+    // A full disk needs a file system of its own, and so a privileged test.
+    let full = scene.dir().join("full");
+    fs::create_dir(&full)?;
+    let Some(_mounted) = Mount::full(&full)? else { return Ok(()) };
+    works_without_cache(&scene, "full", &full.join("cache"))
+}
+
+/// Messages through a plugin that was not cached. One more letter would be a harmful one.
+const COUNT: u64 = 39;
+
+fn works_without_cache(scene: &Scene, name: &str, cache: &Path) -> Result<()> {
+    let pipeline = scene.pass_through()?;
+    fs::write(scene.dir().join("pass.wasm"), guest("1", "0.1", "", PASS)?)?;
+    let text = fs::read_to_string(&pipeline)?
+        .replace("plugin = \"filter\"", "plugin = \"./pass.wasm\"")
+        .replace("config = { when = 'true' }", "");
+    fs::write(&pipeline, text)?;
+    let mut host = Lockgate::start_caching(scene.dir(), name, &pipeline, scene.url(), cache)?;
+    host.wait_ready()?;
+    scene.publish(name, COUNT).pass().with("--kind=letters").run()?;
+    let (out, dead) = (scene.named("out"), scene.named("dead"));
+    scene.collect(name, &[&out, &dead], COUNT)?;
+    scene.ledger(name, "pass", &[("out", &out), ("dead", &dead)])?.exact()?;
+    let said = host.log().lines().filter(|line| line.contains("compiled plugins")).count();
+    ensure!(said == 1, "{said} lines about the cache:\n{}", host.log());
+    host.drain()
+}
+
+/// A small file system that is full; unmounted when dropped.
+struct Mount<'a>(&'a Path);
+
+impl<'a> Mount<'a> {
+    /// None where mounting is not allowed.
+    fn full(at: &'a Path) -> Result<Option<Self>> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(at)
+            .stderr(std::process::Stdio::null())
+            .status();
+        if !mount.is_ok_and(|status| status.success()) {
+            return Ok(None);
+        }
+        let mounted = Self(at);
+        // A write that fails has filled it.
+        let filled = fs::write(at.join("filling"), vec![0; 1 << 20]);
+        ensure!(filled.is_err(), "it is not full");
+        Ok(Some(mounted))
+    }
+}
+
+impl Drop for Mount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+/// A deep source queue behind a target that takes nothing: memory is bounded by the prefetch, not
+/// by the queue.
+#[test]
+fn a_blocked_target_does_not_fill_the_memory() -> Result<()> {
+    /// Far more than two hundred messages of 4 kB in flight take, far less than the queue holds.
+    const BOUND: u64 = 48 << 20;
+    let count = long(20_000, 60_000);
+    let mut trial = Trial::start(Scene::shared("memory")?, |text| {
+        text.replace("prefetch = 200", "prefetch = 200\nheartbeat = 60")
+    })?;
+    trial.publish("warm", 500)?;
+    trial.ledger("warm", 500)?.exact()?;
+    let before = trial.host.memory("VmRSS")?;
+    trial.begin();
+    trial.proxy.trouble(Trouble { mute: Some("sink"), ..Trouble::default() });
+    let scene = &trial.scene;
+    scene.publish("deep", count).pass().with("--kind=pages").run()?;
+    trial.noticed()?;
+    let most = trial.host.memory("VmHWM")?;
+    ensure!(most < before + BOUND, "{most} bytes at most, {before} before");
+    trial.proxy.heal();
+    trial.over()?;
+    let (out, dead) = (trial.scene.named("out"), trial.scene.named("dead"));
+    trial.scene.topology().reach(&out, count, Deadline::after(120))?;
+    ensure!(trial.scene.topology().depth(&dead)? == 0, "dead letters");
+    trial.host.drain()
+}
