@@ -11,6 +11,7 @@ mod metrics;
 mod plugins;
 mod report;
 mod stage;
+mod state;
 mod transports;
 
 use std::process::ExitCode;

@@ -14,8 +14,9 @@ use crate::app::{App, Entry, Live};
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
 use crate::plugins::Plugins;
+use crate::state::State;
 use crate::transports::Places;
-use crate::{admin, exit, logging, report};
+use crate::{admin, exit, logging, report, state};
 
 pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let environment = |name: &str| std::env::var(name).ok();
@@ -45,7 +46,14 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
     if has_errors(&diagnostics) {
         return Ok(exit::bad_input());
     }
-    super::runtime()?.block_on(serve(host.admin, pipelines))
+    let state = State::new(host.state);
+    if loaded.pipelines.iter().any(state::is_granted)
+        && let Err(error) = state.store()
+    {
+        report::diagnostics(&[state::refusal(&error)], Format::Text);
+        return Ok(exit::bad_input());
+    }
+    super::runtime()?.block_on(serve(host.admin, pipelines, state))
 }
 
 /// What a pipeline's task reports.
@@ -59,9 +67,10 @@ enum Event {
 async fn serve(
     admin: lockgate_config::AdminSpec,
     pipelines: Vec<Assembled>,
+    state: State,
 ) -> anyhow::Result<ExitCode> {
     let entries: Vec<Arc<Entry>> = pipelines.iter().map(|one| one.entry.clone()).collect();
-    let app = Arc::new(App { entries });
+    let app = Arc::new(App { entries, state });
     if let Some(address) = admin.listen {
         let token = admin.token.map(|token| token.expose().to_owned());
         let bound = admin::listen(address, token, app.clone()).await?;
