@@ -20,7 +20,7 @@ use paths::Paths;
 const USAGE: &str = "usage: cargo xtask TASK
 
 tasks:
-  setup        install what the tests need and is missing: Wasm target, RabbitMQ, pika
+  setup        install what the tests need and is missing: Wasm target, RabbitMQ, Redis, pika
   setup-wasm   install only the Wasm target (all that `make demo` needs)
   plugins      build the shipped plugins into <target>/plugins/*.wasm, if their sources changed
   tidy         check the rules of the tree that no compiler checks

@@ -11,6 +11,7 @@ use crate::load::{finish, read_file};
 use crate::pipeline::version;
 use crate::secret::Secret;
 use crate::section::Section;
+use crate::units::ByteSize;
 
 /// What is not of one pipeline.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,22 @@ pub struct HostSpec {
     /// chooses where none is given.
     pub cache_dir: Option<PathBuf>,
     pub log: LogSpec,
+    pub state: StateSpec,
+}
+
+/// `[state]`: where plugins that were granted `kv` remember.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct StateSpec {
+    /// The folder of the embedded store. A relative path starts from the file's folder; the
+    /// daemon chooses where none is given.
+    pub dir: Option<PathBuf>,
+    /// A Redis server that several hosts share, instead: `redis://` or `rediss://`.
+    pub redis: Option<Secret>,
+    /// Bytes of keys and values that one stage may keep: 64 MiB. Redis has limits of its own.
+    pub quota: u64,
+    /// Keys that one stage may keep: a million.
+    pub keys: u64,
 }
 
 /// `[admin]`
@@ -72,6 +89,12 @@ impl Default for LogSpec {
     }
 }
 
+impl Default for StateSpec {
+    fn default() -> Self {
+        Self { dir: None, redis: None, quota: 64 << 20, keys: 1_000_000 }
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct RawHost {
@@ -79,6 +102,16 @@ struct RawHost {
     admin: RawAdmin,
     cache_dir: Option<PathBuf>,
     log: RawLog,
+    state: RawState,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawState {
+    dir: Option<PathBuf>,
+    redis: Option<Secret>,
+    quota: Option<ByteSize>,
+    keys: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -141,7 +174,43 @@ fn parse(section: &Section, diagnostics: &mut Vec<Diagnostic>) -> Option<HostSpe
         RawLevel::Trace => "trace",
     };
     let log = LogSpec { level, format: raw.log.format };
-    Some(HostSpec { admin: admin(section, raw.admin, diagnostics), cache_dir, log })
+    let admin = admin(section, raw.admin, diagnostics);
+    let state = state(section, raw.state, diagnostics);
+    Some(HostSpec { admin, cache_dir, log, state })
+}
+
+fn state(section: &Section, raw: RawState, diagnostics: &mut Vec<Diagnostic>) -> StateSpec {
+    let mut bad = |path: &str, message: &str, help: &str| {
+        diagnostics.push(section.diagnostic(Code::BadValue, path, message).help(help));
+    };
+    if let Some(url) = &raw.redis {
+        if !["redis://", "rediss://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+            let help = "write \"redis://host:6379/0\", or \"rediss://…\" for TLS";
+            bad("state.redis", "this is not a URL of a Redis server", help);
+        }
+        let embedded = [
+            ("state.dir", raw.dir.is_some()),
+            ("state.quota", raw.quota.is_some()),
+            ("state.keys", raw.keys.is_some()),
+        ];
+        for (path, _) in embedded.iter().filter(|(_, given)| *given) {
+            let help = "take it out; the server's limit is its `maxmemory`";
+            bad(path, "this is of the embedded store, and `redis` takes its place", help);
+        }
+    }
+    if raw.quota == Some(ByteSize(0)) {
+        bad("state.quota", "nothing could be kept", "write a size such as \"64MiB\"");
+    }
+    if raw.keys == Some(0) {
+        bad("state.keys", "nothing could be kept", "write a number such as 1000000");
+    }
+    let defaults = StateSpec::default();
+    StateSpec {
+        dir: raw.dir.map(|folder| section.file().folder().join(folder)),
+        redis: raw.redis,
+        quota: raw.quota.map_or(defaults.quota, |quota| quota.0),
+        keys: raw.keys.unwrap_or(defaults.keys),
+    }
 }
 
 fn admin(section: &Section, raw: RawAdmin, diagnostics: &mut Vec<Diagnostic>) -> AdminSpec {

@@ -234,6 +234,17 @@ fn host_settings() {
     assert_eq!((spec.log.level, spec.log.format), ("debug", LogFormat::Json));
     assert_eq!(spec.admin.token.unwrap().expose(), "0123456789abcdef");
 
+    let (spec, found) = read("version = 1\n[state]\ndir = \"kept\"\nquota = \"1MiB\"\nkeys = 7\n");
+    assert_eq!(found, []);
+    let state = spec.unwrap().state;
+    assert_eq!(state.dir, Some(folder.path().join("kept")));
+    assert_eq!((state.quota, state.keys, state.redis), (1 << 20, 7, None));
+    let (spec, found) = read("version = 1\n[state]\nredis = \"rediss://u:p@h:1/2\"\n");
+    assert_eq!(found, []);
+    let state = spec.unwrap().state;
+    assert_eq!(state.redis.unwrap().expose(), "rediss://u:p@h:1/2");
+    assert_eq!((state.dir, state.quota, state.keys), (None, 64 << 20, 1_000_000));
+
     let (spec, found) = read("version = 1\n[admin]\nlisten = \"off\"\n");
     assert!(found.is_empty() && spec.unwrap().admin.listen.is_none());
     let (spec, _) = read("version = 1\n");
@@ -255,6 +266,14 @@ fn host_settings() {
     refused(
         "version = 1\n[admin]\nlisten = \"0.0.0.0:1\"\ntoken = \"${NO}\"",
         &[Code::UnsetVariable],
+    );
+
+    refused("version = 1\n[state]\nquota = \"0B\"\nkeys = 0", &[Code::BadValue, Code::BadValue]);
+    refused("version = 1\n[state]\nquota = 5\nkeys = -1", &[Code::WrongType, Code::WrongType]);
+    refused("version = 1\n[state]\nredis = \"http://h\"", &[Code::BadValue]);
+    refused(
+        "version = 1\n[state]\nredis = \"redis://h\"\ndir = \"d\"\nquota = \"1B\"\nkeys = 1",
+        &[Code::BadValue, Code::BadValue, Code::BadValue],
     );
 
     let mut diagnostics = Vec::new();

@@ -10,10 +10,12 @@ use lockgate_transport::SinkConnector;
 use serde_json::{Value, json};
 
 use crate::plugins::identity;
+use crate::state::State;
 
 /// Everything that was started.
 pub(crate) struct App {
     pub(crate) entries: Vec<Arc<Entry>>,
+    pub(crate) state: Arc<State>,
 }
 
 /// One pipeline, from before it is connected until after it ended.

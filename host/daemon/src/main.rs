@@ -8,10 +8,10 @@ mod commands;
 mod exit;
 mod logging;
 mod metrics;
-mod open_state;
 mod plugins;
 mod report;
 mod stage;
+mod state;
 mod transports;
 
 use std::process::ExitCode;

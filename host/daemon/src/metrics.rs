@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::app::{App, Entry};
+use crate::state::Measured;
 
 /// Everything the daemon knows, as Prometheus text.
 ///
@@ -44,7 +45,11 @@ impl Collector for Scrape {
             .collect();
         messages(&mut encoder, &pipelines)?;
         stages(&mut encoder, &pipelines)?;
-        plugins(&mut encoder, &self.0)
+        plugins(&mut encoder, &self.0)?;
+        match self.0.state.opened() {
+            Some(opened) => state(&mut encoder, &opened),
+            None => Ok(()),
+        }
     }
 }
 
@@ -153,6 +158,30 @@ fn plugins(encoder: &mut DescriptorEncoder<'_>, app: &App) -> fmt::Result {
         gauge(&mut out, &[("plugin", &*plugin.name)], plugin.memory_bytes)?;
     }
     Ok(())
+}
+
+fn state(encoder: &mut DescriptorEncoder<'_>, store: &Measured) -> fmt::Result {
+    let usage = store.usage();
+    let help = "Keys that a stage keeps, ended ones included until they are swept";
+    let mut out = family(encoder, "state_keys", help, MetricType::Gauge)?;
+    for one in &usage {
+        let labels = [("pipeline", &*one.space.pipeline), ("stage", &*one.space.stage)];
+        gauge(&mut out, &labels, one.keys)?;
+    }
+    let help = "Keys and values that a stage keeps";
+    let mut out =
+        encoder.encode_descriptor("state", help, Some(&Unit::Bytes), MetricType::Gauge)?;
+    for one in &usage {
+        let labels = [("pipeline", &*one.space.pipeline), ("stage", &*one.space.stage)];
+        gauge(&mut out, &labels, one.bytes)?;
+    }
+    let help = "Calls of the state that failed, by kind";
+    let mut out = family(encoder, "state_errors", help, MetricType::Counter)?;
+    for (kind, count) in store.errors() {
+        counter(&mut out, &[("kind", kind)], count)?;
+    }
+    let mut out = seconds(encoder, "state_commit", "Time of a commit of what stages staged")?;
+    histogram(&mut out, &[], &store.commit_seconds)
 }
 
 fn family<'e>(

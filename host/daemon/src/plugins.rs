@@ -15,7 +15,7 @@ use lockgate_engine::{
 };
 use lockgate_message::state::Space;
 
-use crate::open_state::State;
+use crate::state::State;
 
 /// Built by build.rs: the shipped plugins by name.
 static SHIPPED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
@@ -29,7 +29,7 @@ pub(crate) struct Plugins {
     engine: Engine,
     loaded: Mutex<HashMap<Key, Arc<Plugin>>>,
     /// For the stages that keep state; opened when the first of them is configured.
-    state: Option<State>,
+    state: Option<Arc<State>>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -49,7 +49,7 @@ impl Plugins {
     }
 
     /// With state.
-    pub(crate) fn with_state(self, state: State) -> Self {
+    pub(crate) fn with_state(self, state: Arc<State>) -> Self {
         Self { state: Some(state), ..self }
     }
 

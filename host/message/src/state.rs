@@ -99,6 +99,16 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When they could not be stored; then none is.
     fn commit(&self, writes: &[Write]) -> Result<(), StateError>;
+
+    /// Whether one more key with `bytes` of key and value has room: asked when a message stages
+    /// it, of what is committed. A commit does not ask, for its message is already delivered, so
+    /// what is in flight may go beyond the quota once. Does not wait for disk or server.
+    ///
+    /// # Errors
+    /// When the quota is used up.
+    fn room(&self, _space: &Space, _bytes: usize) -> Result<(), StateError> {
+        Ok(())
+    }
 }
 
 /// What stages want changed when the outcome of one message is confirmed. Dropped uncommitted it

@@ -5,9 +5,11 @@
 use super::Text;
 
 /// A dependency and the only manifests that may name it. A dependency of tests alone is free.
-const ONLY: [(&str, &[&str]); 3] = [
+const ONLY: [(&str, &[&str]); 5] = [
     ("wasmtime", &["host/engine"]),
     ("lapin", &["host/transport-amqp"]),
+    ("redb", &["host/state"]),
+    ("redis", &["host/state"]),
     ("anyhow", &["host/daemon", "xtask", "tests", "plugins/spam-check/trainer"]),
 ];
 
@@ -15,7 +17,8 @@ const ONLY: [(&str, &[&str]); 3] = [
 const PURE: [&str; 4] = ["host/message", "host/config", "host/transport", "host/pipeline"];
 
 /// What those crates may not name.
-const IMPURE: [&str; 3] = ["lockgate-engine", "lockgate-transport-amqp", "lockgate-daemon"];
+const IMPURE: [&str; 4] =
+    ["lockgate-engine", "lockgate-state", "lockgate-transport-amqp", "lockgate-daemon"];
 
 pub(super) fn check(text: &Text) -> Vec<String> {
     let Some(folder) = text.path.to_str().and_then(|path| path.strip_suffix("/Cargo.toml")) else {

@@ -87,6 +87,9 @@ codes! {
     NoDeadLetter 505 Warning "The pipeline has no `[dead_letter]` target. What it gives up on is rejected, and what the broker makes of that depends on the queue's own policy.";
 
     TokenRequired 601 Error "The admin address is not loopback, so a token is required.";
+    StateUnusable 602 Error "The folder of the state, or the file in it, cannot be made, read or written. Check `[state] dir` and its permissions.";
+    StateInUse 603 Error "Another process has the state's file open. Give each host a `[state] dir` of its own; to share state between hosts, set `[state] redis`.";
+    StateDamaged 604 Error "The state's file is damaged. Restore it, or move it aside to start with nothing remembered: messages that came before may then pass a de-duplication again.";
 
     BrokerRefused 701 Error "The broker refuses what the file declares: a queue or exchange that is missing or exists with other arguments, or the credentials.";
     BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";

@@ -13,10 +13,10 @@ use tokio::task::JoinSet;
 use crate::app::{App, Entry};
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
-use crate::open_state::State;
 use crate::plugins::Plugins;
+use crate::state::State;
 use crate::transports::Places;
-use crate::{admin, exit, logging, report};
+use crate::{admin, exit, logging, report, state};
 
 pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let environment = |name: &str| std::env::var(name).ok();
@@ -30,7 +30,14 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
     };
     logging::start(&host.log);
     let cache_dir = host.cache_dir.clone().or_else(assemble::cache_dir);
-    let plugins = Plugins::new(cache_dir)?.with_state(State::default());
+    let state = Arc::new(State::new(host.state));
+    if loaded.pipelines.iter().any(state::is_granted)
+        && let Err(error) = state.store()
+    {
+        report::diagnostics(&[state::refusal(&error)], Format::Text);
+        return Ok(exit::bad_input());
+    }
+    let plugins = Plugins::new(cache_dir)?.with_state(state.clone());
     let brokers = crate::transports::Brokers::default();
     let mut pipelines = Vec::new();
     for spec in &loaded.pipelines {
@@ -46,7 +53,7 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
     if has_errors(&diagnostics) {
         return Ok(exit::bad_input());
     }
-    super::runtime()?.block_on(serve(host.admin, pipelines))
+    super::runtime()?.block_on(serve(host.admin, pipelines, state))
 }
 
 /// What a pipeline's task reports.
@@ -60,9 +67,10 @@ enum Event {
 async fn serve(
     admin: lockgate_config::AdminSpec,
     pipelines: Vec<Assembled>,
+    state: Arc<State>,
 ) -> anyhow::Result<ExitCode> {
     let entries: Vec<Arc<Entry>> = pipelines.iter().map(|one| one.entry.clone()).collect();
-    let app = Arc::new(App { entries });
+    let app = Arc::new(App { entries, state });
     if let Some(address) = admin.listen {
         let token = admin.token.map(|token| token.expose().to_owned());
         let bound = admin::listen(address, token, app.clone()).await?;

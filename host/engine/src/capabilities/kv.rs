@@ -189,7 +189,9 @@ impl Staging {
             if value.len() > VALUE_MAX {
                 return Err(KvError::Invalid);
             }
-            self.room(at, key.len() + value.len())?;
+            let bytes = key.len() + value.len();
+            self.room(at, bytes)?;
+            self.ask(at, |access| access.store.room(&access.space, bytes))?;
             self.stage(at, key, Change::Put { value: value.to_vec(), ttl });
             Ok(())
         }))
