@@ -275,7 +275,7 @@ impl Inner {
 
     /// Takes out what has ended, one bounded step; whether there is more.
     fn sweep(&self) -> Result<bool, StateError> {
-        if self.with(|db| tables::is_swept(db))? {
+        if self.with(tables::is_swept)? {
             return Ok(false);
         }
         let mut count = 0;
