@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod chaos;
+mod dlq;
 mod drain;
 mod guest;
 mod hostile_plugin;

@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use lockgate_config::{Code, Diagnostic, PluginRef, StageSpec};
 use lockgate_engine::{
-    Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, LoadError, Plugin,
+    Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, Grants, Limits, LoadError,
+    Plugin, SettingError,
 };
 
 /// Built by build.rs: the shipped plugins by name.
@@ -52,6 +53,21 @@ impl Plugins {
             error => vec![stage.plugin_error(Code::PluginSetting, &error.to_string())],
         })?;
         Ok(configured)
+    }
+
+    /// The shipped plugin `name` with these settings, outside of any pipeline.
+    pub(crate) fn shipped(
+        &self,
+        name: &str,
+        settings: &serde_json::Value,
+        limits: &Limits,
+    ) -> anyhow::Result<Result<Arc<Configured>, Vec<SettingError>>> {
+        let plugin = self.engine.load(&shipped(name)?, Grants::default(), limits)?;
+        match plugin.configure(name, settings) {
+            Ok(configured) => Ok(Ok(configured)),
+            Err(ConfigureError::Settings(errors)) => Ok(Err(errors)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn load(&self, stage: &StageSpec) -> Result<Arc<Plugin>, Box<Diagnostic>> {
