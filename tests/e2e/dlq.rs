@@ -43,6 +43,15 @@ fn declared(scene: &Scene, pipeline: &Path) -> Result<()> {
     Ok(fs::write(pipeline, text)?)
 }
 
+/// A pipeline that dead-letters everything.
+fn rejecting(scene: &Scene) -> Result<PathBuf> {
+    let pipeline = scene.pass_through()?;
+    let text = fs::read_to_string(&pipeline)?;
+    fs::write(&pipeline, text.replace("when = 'true'", "when = 'false', otherwise = \"reject\""))?;
+    declared(scene, &pipeline)?;
+    Ok(pipeline)
+}
+
 /// Another pipeline's file, with the source queue `named("again")`.
 fn another(scene: &Scene) -> Result<PathBuf> {
     let again = scene.named("again");
@@ -222,19 +231,19 @@ fn exports_and_purges(scene: &Scene, file: &str) -> Result<()> {
     Ok(())
 }
 
-/// What no client can read is shown as far as it goes, stays where it cannot be published, and
-/// is published where it can.
+/// Where a letter is in an envelope, what can be read of it is shown and replayed; what no client
+/// can read, and what has no room for the host's own header, stays.
 #[test]
 fn envelopes_are_opened() -> Result<()> {
     let scene = Scene::shared("dlq-envelopes")?;
-    let pipeline = scene.pass_through()?;
-    declared(&scene, &pipeline)?;
+    let pipeline = rejecting(&scene)?;
     let (dead, again) = (scene.named("dead"), scene.named("again"));
     let mut host = scene.start("host", &pipeline)?;
     let sent = scene.file("sent");
     Tool::run("rawamqp", &[scene.url(), "hostile", &scene.named("in"), GOOD_KEY, &sent])?;
-    let envelopes = lines(&sent)?.iter().filter(|case| case["where"] == "envelope").count() as u64;
-    scene.topology().reach(&dead, envelopes, Deadline::after(60))?;
+    let count = lines(&sent)?.len() as u64;
+    let stay = lines(&sent)?.iter().filter(|case| case["where"] == "envelope").count() as u64;
+    scene.topology().reach(&dead, count, Deadline::after(60))?;
     host.drain()?;
     let file = pipeline.to_str().context("no UTF-8")?;
     let shown = dlq(&scene, 0, &["show", file, "--limit", "100", "--body", "100"])?.stdout;
@@ -250,14 +259,11 @@ fn envelopes_are_opened() -> Result<()> {
     another(&scene)?;
     let replayed = dlq(&scene, 1, &["replay", file, "--to-queue", &again])?.stdout;
     ensure!(replayed.contains("its header cannot be read (nesting)"), "{replayed}");
-    let (gone, stay) = (scene.topology().depth(&again)?, scene.topology().depth(&dead)?);
-    ensure!(gone >= 1 && gone + stay == envelopes, "{gone} and {stay} of {envelopes}");
+    ensure!(replayed.contains(&format!("stayed: {stay}")), "{replayed}");
     let came = scene.file("came");
-    Tool::run("rawamqp", &[scene.url(), "drain", &came, &gone.to_string(), &again])?;
-    let text = fs::read_to_string(&came)?;
-    ensure!(text.lines().count() as u64 == gone, "{text}");
-    dlq(&scene, 0, &["purge", file, "--yes"])?;
-    ensure!(scene.topology().depth(&dead)? == 0);
+    Tool::run("rawamqp", &[scene.url(), "drain", &came, &count.to_string(), &again, &dead])?;
+    let wrong = Tool::json("rawamqp", &["judge", &sent, &came, &dead])?;
+    ensure!(wrong == json!([]), "{wrong:#}");
     Ok(())
 }
 
@@ -297,10 +303,7 @@ impl Drop for Background {
 fn a_replay_that_ends_early_loses_nothing() -> Result<()> {
     let scene = Scene::shared("dlq-killed")?;
     let count = long(6_000, 60_000);
-    let pipeline = scene.pass_through()?;
-    let text = fs::read_to_string(&pipeline)?;
-    fs::write(&pipeline, text.replace("when = 'true'", "when = 'false', otherwise = \"reject\""))?;
-    declared(&scene, &pipeline)?;
+    let pipeline = rejecting(&scene)?;
     scene.publish("load", count).pass().run()?;
     let (out, dead) = (scene.named("out"), scene.named("dead"));
     let mut host = scene.start("host", &pipeline)?;

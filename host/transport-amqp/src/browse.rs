@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::Channel;
 use lapin::options::{
     BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
 use lockgate_message::Delivery;
 use lockgate_transport::{ConnectError, SourceError};
 
@@ -103,10 +103,7 @@ impl Browser {
         if want == 0 {
             return Ok(page);
         }
-        if let Err(error) = self.take_page(want, &mut page).await {
-            self.settler.abandon();
-            return Err(SourceError::Lost(error));
-        }
+        self.take_page(want, &mut page).await.map_err(SourceError::Lost)?;
         self.left -= page.len() as u64;
         if page.len() < want.into() {
             self.left = 0;
@@ -125,6 +122,22 @@ impl Browser {
         let tag = short("").map_err(|error| error.to_string())?;
         let consume = self.channel.basic_consume(queue()?, tag, options, FieldTable::default());
         let mut consumer = self.answer(consume).await?;
+        let filled = self.fill(want, page, &mut consumer).await;
+        // After a failure too, or the broker would send again what is given back.
+        let options = BasicCancelOptions::default();
+        let cancelled = self.answer(self.channel.basic_cancel(consumer.tag(), options)).await;
+        filled.and(cancelled)?;
+        // What came between the last look and the cancel.
+        hand_out(&self.inbox, &self.settler, want.into(), page);
+        Ok(())
+    }
+
+    async fn fill(
+        &self,
+        want: u16,
+        page: &mut Vec<Delivery>,
+        consumer: &mut Consumer,
+    ) -> Result<(), String> {
         let mut quiet = 0;
         while page.len() < want.into() && !self.is_dry(quiet, page.len()).await? {
             if hand_out(&self.inbox, &self.settler, want.into(), page) > 0 {
@@ -143,10 +156,6 @@ impl Browser {
                 () = tokio::time::sleep(QUIET) => quiet += 1,
             }
         }
-        let options = BasicCancelOptions::default();
-        self.answer(self.channel.basic_cancel(consumer.tag(), options)).await?;
-        // What came between the last look and the cancel.
-        hand_out(&self.inbox, &self.settler, want.into(), page);
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use lockgate_engine::MIN_THREAD_STACK;
 use lockgate_transport::ConnectError;
 
 use crate::cli::Format;
-use crate::{exit, report};
+use crate::{exit, logging, report};
 
 pub(crate) use arguments::DlqCommand;
 
@@ -38,6 +38,8 @@ pub(crate) use arguments::DlqCommand;
 const STACK: usize = MIN_THREAD_STACK + (4 << 20);
 
 pub(super) fn run(command: DlqCommand) -> anyhow::Result<ExitCode> {
+    // Of a broker that blocks publishes, for example.
+    logging::start_warnings();
     let thread = std::thread::Builder::new().name("dlq".into()).stack_size(STACK);
     let done = thread.spawn(move || super::runtime()?.block_on(dispatch(command)))?;
     let result = done.join().ok().context("the command ended in a panic")?;

@@ -24,6 +24,11 @@ pub(super) fn count(n: u64) -> String {
     out
 }
 
+/// So many dead letters.
+pub(super) fn letters(n: u64) -> String {
+    format!("{} dead letter{}", count(n), if n == 1 { "" } else { "s" })
+}
+
 /// Seconds since 1970 as RFC 3339, in UTC. From year 10000 on as the number that it is.
 pub(super) fn time(seconds: u64) -> String {
     const LAST: u64 = 253_402_300_799;
@@ -59,10 +64,13 @@ pub(super) fn letter(letter: &Letter, most: usize) -> Vec<String> {
         }
     }
     if let Some(at) = letter.failed_at() {
-        let attempts = letter.number(ATTEMPTS).unwrap_or(1);
-        let generation = letter.number(GENERATION).unwrap_or(1);
-        let tries = if attempts == 1 { "attempt" } else { "attempts" };
-        let text = format!("{}, after {attempts} {tries}, generation {generation}", time(at));
+        let mut text = time(at);
+        if let Some(attempts) = letter.number(ATTEMPTS) {
+            text.push_str(&format!(", attempt {attempts}"));
+        }
+        if let Some(generation) = letter.number(GENERATION) {
+            text.push_str(&format!(", generation {generation} of the pipeline"));
+        }
         say("failed", text);
     }
     match letter.origin() {
@@ -283,7 +291,7 @@ mod tests {
         let expected = "\
 #1  id\\u{1b}[2J
   reason      trap
-  failed      2023-11-14T22:13:20Z, after 1 attempt, generation 1
+  failed      2023-11-14T22:13:20Z
   origin      exchange `in`, routing key `k`
   properties
     message_id        \"id\\u{1b}[2J\"

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use lockgate_config::Code;
 
 use super::arguments::ExportArguments;
-use super::as_text::count;
+use super::as_text::letters;
 use super::walk::Walk;
 use super::{Refused, as_json};
 use crate::{exit, report};
@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<ExitCode> 
     }
     let failure = failure.or(out.flush().err());
     let more = walk.has_more() && written < limit;
-    report::note(format!("{} dead letters written", count(written)));
+    report::note(format!("{} written", letters(written)));
     walk.finish().await?;
     match failure {
         Some(error) => Err(anyhow::Error::new(error).context("not all could be written")),

@@ -6,7 +6,7 @@ use lockgate_message::Value;
 use serde_json::json;
 
 use super::arguments::{By, ListArguments};
-use super::as_text::{count, time};
+use super::as_text::{count, letters, time};
 use super::letter::{ERROR, Letter, PIPELINE, PLUGIN, STAGE};
 use super::tally::Tally;
 use super::walk::Walk;
@@ -28,8 +28,9 @@ pub(super) async fn run(arguments: ListArguments) -> anyhow::Result<ExitCode> {
         Format::Json => report::line(as_json(&walk, columns, &tally).to_string()),
         Format::Text => as_text(&walk, columns, &tally).iter().for_each(report::line),
     }
+    let stopped = walk.stopped();
     walk.finish().await?;
-    Ok(exit::OK)
+    Ok(if stopped { exit::failed() } else { exit::OK })
 }
 
 fn columns(by: Option<By>) -> &'static [By] {
@@ -74,10 +75,10 @@ fn as_text(walk: &Walk, columns: &[By], tally: &Tally) -> Vec<String> {
     let mut lines = vec![match (tally.total(), walk.looked()) {
         (0, 0) => format!("no dead letters in {place}"),
         (picked, looked) if picked == looked => {
-            format!("{} dead letters in {place}", count(picked))
+            format!("{} in {place}", letters(picked))
         }
         (picked, looked) => {
-            format!("{} of {} dead letters in {place}", count(picked), count(looked))
+            format!("{} of {} in {place}", count(picked), letters(looked))
         }
     }];
     if tally.total() > 0 {

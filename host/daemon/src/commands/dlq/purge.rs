@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use lockgate_config::Code;
 use lockgate_message::Settlement;
+use tokio::sync::oneshot;
 
 use super::Refused;
 use super::arguments::PurgeArguments;
-use super::as_text::count;
+use super::as_text::letters;
 use super::letter::Letter;
 use super::tally::Tally;
 use super::walk::Walk;
@@ -41,20 +42,21 @@ pub(super) async fn run(arguments: PurgeArguments) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let (total, place) = (count(tally.total()), walk.place.describe());
+    let (total, place) = (letters(tally.total()), walk.place.describe());
     let all = !walk.has_more() || tally.total() >= limit;
-    let agreed = !ask || tally.total() == 0 || asked(&tally, &place);
+    let agreed = !ask || tally.total() == 0 || asked(&tally, &walk).await?;
     if agreed {
-        waiting.into_iter().for_each(|ack| ack.settle(Settlement::Ack));
-        walk.finish().await?;
-    } else {
-        walk.finish().await?;
+        waiting.drain(..).for_each(|ack| ack.settle(Settlement::Ack));
+    }
+    walk.finish().await?;
+    if !agreed {
+        // Only now: each would be given back by itself.
         drop(waiting);
         report::note("nothing was deleted");
         return Ok(exit::failed());
     }
     let verb = if arguments.dry_run { "would delete" } else { "deleted" };
-    report::line(format!("{verb} {total} dead letters from {place}"));
+    report::line(format!("{verb} {total} from {place}"));
     if !ask && tally.total() > 0 {
         tally.table(&["reason"], true).iter().for_each(report::line);
     }
@@ -66,10 +68,19 @@ fn delete(letter: Letter) {
 }
 
 /// Has the count typed.
-fn asked(tally: &Tally, place: &str) -> bool {
+async fn asked(tally: &Tally, walk: &Walk) -> anyhow::Result<bool> {
     tally.table(&["reason"], true).iter().for_each(report::note);
-    let total = tally.total();
+    let (total, place) = (tally.total(), walk.place.describe());
     report::note(format!("type {total} to delete them from {place} for good:"));
-    let mut line = String::new();
-    stdin().lock().read_line(&mut line).is_ok() && line.trim() == total.to_string()
+    let (say, said) = oneshot::channel();
+    // A thread that nobody waits for: after a signal it still reads.
+    std::thread::Builder::new().spawn(move || {
+        let mut line = String::new();
+        let read = stdin().lock().read_line(&mut line);
+        let _ = say.send(read.is_ok() && line.trim() == total.to_string());
+    })?;
+    Ok(tokio::select! {
+        said = said => said.unwrap_or(false),
+        () = walk.signal() => false,
+    })
 }

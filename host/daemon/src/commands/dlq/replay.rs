@@ -7,8 +7,6 @@ use lockgate_config::Code;
 use lockgate_message::Settlement;
 use lockgate_transport::{Outgoing, PutError};
 use lockgate_transport_amqp::settings::Endpoint;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Refused;
@@ -35,7 +33,6 @@ struct Replay {
 }
 
 pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<ExitCode> {
-    let stop = stop_on_signal()?;
     let mut walk = Walk::open(&arguments.place).await?;
     let (broker, to) = target(&arguments, &walk.place)?;
     let mut sinks = Sinks::new(broker, walk.place.max_body);
@@ -44,14 +41,21 @@ pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<ExitCode> 
     let mut progress = Progress::new(walk.ready().min(limit));
     let mut replay = Replay::default();
     let start = Instant::now();
-    while replay.broken.is_none() && !*stop.borrow() {
+    while replay.broken.is_none() {
         let room = limit.saturating_sub(replay.tried());
-        let Some(letters) = walk.next(room.min(pace.block())).await? else { break };
+        let letters = match walk.next(room.min(pace.block())).await {
+            Ok(Some(letters)) => letters,
+            Ok(None) => break,
+            Err(error) => {
+                replay.broken = Some(said(&error));
+                break;
+            }
+        };
         if arguments.dry_run {
-            replay.pretend(letters, &to, &mut sinks, &mut walk).await?;
+            replay.pretend(letters, &to, &mut sinks, &mut walk).await;
             continue;
         }
-        if !wait(start + pace.due(replay.tried()), &stop).await {
+        if !wait(start + pace.due(replay.tried()), &walk).await {
             letters.into_iter().for_each(|letter| walk.keep(letter));
             break;
         }
@@ -61,22 +65,21 @@ pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<ExitCode> 
     }
     progress.end();
     sinks.close().await;
-    let stopped = *stop.borrow();
+    let stopped = walk.stopped();
     let place = walk.place.describe();
     let more = walk.has_more() && replay.tried() < limit;
     let closed = walk.finish().await;
     replay.tell(&place, arguments.dry_run);
     if let Some(why) = &replay.broken {
-        report::note(format!(
-            "stopped: {why}\nwhat was being published is in the queue too: it may come twice"
-        ));
-    }
-    if stopped {
-        report::note("interrupted; the rest is in the queue");
+        report::note(format!("stopped: {why}"));
+        if !arguments.dry_run {
+            report::note("what was published last may be in the queue too, and come twice");
+        }
     }
     closed?;
-    let all = replay.stayed.total() == 0 && replay.broken.is_none() && !stopped && !more;
-    Ok(if all || arguments.dry_run { exit::OK } else { exit::failed() })
+    let to_the_end = replay.broken.is_none() && !stopped && !more;
+    let all = arguments.dry_run || replay.stayed.total() == 0;
+    Ok(if all && to_the_end { exit::OK } else { exit::failed() })
 }
 
 /// The broker to publish to, and where on it.
@@ -154,15 +157,16 @@ impl Replay {
     }
 
     /// As [`Replay::block`], without publishing and settling anything.
-    async fn pretend(
-        &mut self,
-        letters: Vec<Letter>,
-        to: &To,
-        sinks: &mut Sinks,
-        walk: &mut Walk,
-    ) -> anyhow::Result<()> {
+    async fn pretend(&mut self, letters: Vec<Letter>, to: &To, sinks: &mut Sinks, walk: &mut Walk) {
         for (exchange, letters, block) in self.planned(letters, to, walk) {
-            let missing = sinks.sink(&exchange).await?.as_ref().err().cloned();
+            let missing = match sinks.sink(&exchange).await {
+                Ok(sink) => sink.as_ref().err().cloned(),
+                Err(error) => {
+                    let why = said(&error);
+                    self.broken = Some(why.clone());
+                    Some(why)
+                }
+            };
             for (letter, outgoing) in letters.into_iter().zip(block) {
                 match &missing {
                     Some(why) => self.stay(letter, why, walk),
@@ -173,7 +177,6 @@ impl Replay {
                 }
             }
         }
-        Ok(())
     }
 
     /// What goes to each exchange, in the order of the letters; what cannot go stays.
@@ -205,7 +208,8 @@ impl Replay {
     }
 
     fn stay(&mut self, letter: Letter, why: &str, walk: &mut Walk) {
-        self.stayed.add(vec![letter.reason().to_owned()], letter.failed_at(), why);
+        let key = vec![letter.reason().to_owned(), why.to_owned()];
+        self.stayed.add(key, letter.failed_at(), "");
         walk.keep(letter);
     }
 
@@ -215,14 +219,14 @@ impl Replay {
             true => ("would replay", "would stay:"),
             false => ("replayed", "stayed:"),
         };
-        let total = count(self.replayed.total());
-        report::line(format!("{replayed} {total} dead letters from {place}"));
+        let total = as_text::letters(self.replayed.total());
+        report::line(format!("{replayed} {total} from {place}"));
         if self.replayed.total() > 0 {
             self.replayed.table(&["reason", "to"], false).iter().for_each(report::line);
         }
         if self.stayed.total() > 0 {
             report::line(format!("{stayed} {}", count(self.stayed.total())));
-            self.stayed.table(&["reason"], false).iter().for_each(report::line);
+            self.stayed.table(&["reason", "why"], false).iter().for_each(report::line);
         }
     }
 }
@@ -238,27 +242,9 @@ fn said(error: &anyhow::Error) -> String {
 }
 
 /// Waits until `due`; false when a signal comes first.
-async fn wait(due: Instant, stop: &watch::Receiver<bool>) -> bool {
-    let mut stop = stop.clone();
+async fn wait(due: Instant, walk: &Walk) -> bool {
     tokio::select! {
         () = tokio::time::sleep_until(due) => true,
-        _ = stop.wait_for(|stop| *stop) => false,
+        () = walk.signal() => false,
     }
-}
-
-/// Turns true with the first SIGINT or SIGTERM: what is being published is finished.
-fn stop_on_signal() -> anyhow::Result<watch::Receiver<bool>> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        stop.send_replace(true);
-        // Kept: a dropped sender would look like a signal.
-        std::future::pending::<()>().await;
-    });
-    Ok(stopped)
 }

@@ -39,8 +39,9 @@ pub(super) async fn run(arguments: ShowArguments) -> anyhow::Result<ExitCode> {
     } else if arguments.at.is_empty() && walk.has_more() {
         report::note("\nthere are more; `--limit` shows more");
     }
+    let stopped = walk.stopped();
     walk.finish().await?;
-    Ok(exit::OK)
+    Ok(if stopped { exit::failed() } else { exit::OK })
 }
 
 fn picked(letter: &Letter, arguments: &ShowArguments) -> bool {

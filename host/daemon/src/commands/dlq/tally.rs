@@ -10,7 +10,7 @@ use super::as_text::{count, time};
 const GROUPS_MAX: usize = 1000;
 
 /// Bytes of a cell and of an example, cleaned.
-const CELL: usize = 100;
+const CELL: usize = 200;
 const EXAMPLE: usize = 400;
 
 /// Counts by key.

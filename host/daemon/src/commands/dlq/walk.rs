@@ -5,6 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use lockgate_message::AckHandle;
 use lockgate_transport_amqp::Browser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::Refused;
 use super::arguments::PlaceArguments;
@@ -30,6 +32,7 @@ const CLOSE: Duration = Duration::from_secs(30);
 pub(super) struct Walk {
     pub(super) place: Place,
     browser: Browser,
+    stop: watch::Receiver<bool>,
     predicate: Option<Predicate>,
     /// To be given back at the end, and not before: the broker would send them again.
     held: Vec<AckHandle>,
@@ -42,12 +45,14 @@ pub(super) struct Walk {
 impl Walk {
     /// Finds the place, compiles the predicate, connects.
     pub(super) async fn open(arguments: &PlaceArguments) -> anyhow::Result<Self> {
+        let stop = stop_on_signal()?;
         let place = place::find(arguments)?;
         let predicate = arguments.predicate.as_deref().map(Predicate::new).transpose()?;
         let browser = Browser::open(&place.endpoint, &place.queue).await.map_err(Refused::from)?;
         Ok(Self {
             place,
             browser,
+            stop,
             predicate,
             held: Vec::new(),
             looked: 0,
@@ -71,9 +76,23 @@ impl Walk {
         self.looked < self.browser.ready()
     }
 
+    /// Whether a signal asked for the end.
+    pub(super) fn stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Resolves with the signal.
+    pub(super) async fn signal(&self) {
+        // Its sender lives as long as the process.
+        let _ = self.stop.clone().wait_for(|stop| *stop).await;
+    }
+
     /// Looks at `max` letters at most, and gives those that the predicate picks; `None` at the
-    /// end.
+    /// end, and after a signal.
     pub(super) async fn next(&mut self, max: u64) -> anyhow::Result<Option<Vec<Letter>>> {
+        if self.stopped() {
+            return Ok(None);
+        }
         let room = HELD_MAX.saturating_sub(self.held.len());
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(room);
         let page = self.browser.next(max).await.with_context(|| {
@@ -120,6 +139,9 @@ impl Walk {
     /// # Errors
     /// Why it is not known that the settlements reached the broker.
     pub(super) async fn finish(self) -> anyhow::Result<()> {
+        if self.stopped() {
+            report::note("interrupted");
+        }
         if self.held.len() >= HELD_MAX && self.has_more() {
             report::note(format!(
                 "stopped at {}: no more letters are held at a time; there are more",
@@ -149,4 +171,21 @@ impl Walk {
             anyhow::anyhow!("{}: {error}; some letters may still be there", self.place.describe())
         })
     }
+}
+
+/// Turns true with the first SIGINT or SIGTERM. Letters are given back in good order then, for a
+/// lost connection counts as a failed delivery.
+fn stop_on_signal() -> anyhow::Result<watch::Receiver<bool>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stop.send_replace(true);
+        std::future::pending::<()>().await;
+    });
+    Ok(stopped)
 }
