@@ -37,7 +37,7 @@ pub(super) async fn run(arguments: ShowArguments) -> anyhow::Result<ExitCode> {
     if shown == 0 {
         report::note(format!("no such dead letter in {}", walk.place.describe()));
     } else if arguments.at.is_empty() && walk.has_more() {
-        report::note("\nthere are more; `--limit` shows more");
+        report::note("\nthere may be more; `--limit` shows more");
     }
     let stopped = walk.stopped();
     walk.finish().await?;
