@@ -7,6 +7,7 @@ mod bad_input;
 mod broker;
 mod chaos;
 mod dedupe;
+mod dlq;
 mod drain;
 mod guest;
 mod hostile_plugin;

@@ -313,6 +313,8 @@ def hostile(frame_max):
          {"headers": table([("big", b"S" + long(b"x" * (room - 4 - 5)))])}),
         ("headers-almost-fill-it", "envelope",
          {"headers": table([("big", b"S" + long(b"x" * (room - 4 - 5 - 20)))])}),
+        ("headers-leave-200-bytes", "out",
+         {"headers": table([("big", b"S" + long(b"x" * (room - 4 - 5 - 200)))])}),
         ("headers-of-100-kB", "out", {"headers": table([("big", b"S" + long(b"x" * 100_000))])}),
         ("ten-thousand-headers", "out",
          {"headers": table([(f"{n:04}", b"t\x01") for n in range(10_000)])}),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::commands::DlqCommand;
+
 /// Programmable gates between message queues.
 #[derive(Parser)]
 #[command(name = "lockgate", version, about, propagate_version = true)]
@@ -54,6 +56,9 @@ pub(crate) enum Command {
     /// Look at plugins.
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Look at dead letters, replay them, delete them.
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Compile one module from standard input; the daemon calls it on itself.
     #[command(hide = true)]
     CompileModule {

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod dlq;
 mod plugin;
 mod run;
 
@@ -9,6 +10,8 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, PluginCommand};
 use crate::{exit, report};
+
+pub(crate) use dlq::DlqCommand;
 
 /// Runs a command and turns its result into an exit code.
 pub(crate) fn run(cli: Cli) -> ExitCode {
@@ -19,6 +22,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Plugin(PluginCommand::Inspect { plugin, format }) => {
             plugin::inspect(&plugin, format)
         }
+        Command::Dlq(command) => dlq::run(command),
         Command::CompileModule { arguments } => {
             return ExitCode::from(lockgate_engine::compile_child(&arguments));
         }

@@ -10,8 +10,8 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use lockgate_config::{Code, Diagnostic, PluginRef, StageSpec};
 use lockgate_engine::{
-    Capability, Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, KvAccess,
-    LoadError, Plugin,
+    Capability, Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, Grants,
+    KvAccess, Limits, LoadError, Plugin, SettingError,
 };
 use lockgate_message::state::Space;
 
@@ -82,6 +82,21 @@ impl Plugins {
         let Some(state) = self.state.as_ref().filter(|_| granted) else { return Ok(None) };
         let space = Space { pipeline: pipeline.into(), stage: stage.name.as_str().into() };
         Ok(Some(KvAccess::new(state.store()?, space)))
+    }
+
+    /// The shipped plugin `name` with these settings, outside of any pipeline.
+    pub(crate) fn shipped(
+        &self,
+        name: &str,
+        settings: &serde_json::Value,
+        limits: &Limits,
+    ) -> anyhow::Result<Result<Arc<Configured>, Vec<SettingError>>> {
+        let plugin = self.engine.load(&shipped(name)?, Grants::default(), limits)?;
+        match plugin.configure(name, settings) {
+            Ok(configured) => Ok(Ok(configured)),
+            Err(ConfigureError::Settings(errors)) => Ok(Err(errors)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn load(&self, stage: &StageSpec) -> Result<Arc<Plugin>, Box<Diagnostic>> {

@@ -29,3 +29,13 @@ pub(crate) fn diagnostics(diagnostics: &[Diagnostic], format: Format) {
 pub(crate) fn error(error: &anyhow::Error) {
     drop(writeln!(stderr(), "error: {error:#}"));
 }
+
+/// Prints one line about how it goes on standard error.
+pub(crate) fn note(text: impl AsRef<str>) {
+    drop(writeln!(stderr(), "{}", text.as_ref()));
+}
+
+/// Replaces the last line on standard error, which is a terminal.
+pub(crate) fn progress(text: impl AsRef<str>) {
+    drop(write!(stderr(), "\r\x1b[2K{}", text.as_ref()).and_then(|()| stderr().flush()));
+}

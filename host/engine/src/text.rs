@@ -7,7 +7,7 @@ pub(crate) const FAULT_TEXT: usize = 1024;
 ///
 /// Line feeds, carriage returns and tabs become `\n`, `\r`, `\t`; other control characters and
 /// the bidirectional overrides become `\u{…}`, as Rust writes them.
-pub(crate) fn clean(text: &str, max: usize) -> String {
+pub fn clean(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max));
     for c in text.chars() {
         let before = out.len();

@@ -22,7 +22,7 @@ pub(crate) use inbox::Inbox;
 pub(crate) use pump::{Fate, pump};
 
 use bytes::{Bytes, BytesMut};
-use lockgate_message::{Message, Quarantine};
+use lockgate_message::{Head, Message, Quarantine};
 
 use deliver::Deliver;
 use frame::{Frame, FrameKind, Next};
@@ -36,6 +36,19 @@ pub(crate) const BODY_MAX: u64 = 512 << 20;
 
 /// Room made for a body before its bytes have come; the rest grows as they do.
 const BODY_RESERVE: u64 = 1 << 20;
+
+/// Reads the payload of a content-header frame, as an envelope keeps it. Exchange and routing key
+/// are not in it.
+///
+/// # Errors
+/// Why it cannot be read, in the words of a quarantine.
+pub fn read_header(payload: &[u8]) -> Result<Head, &'static str> {
+    head::body_size(payload).ok_or("malformed")?;
+    match head::read(payload, &mut Deliver::default()) {
+        (head, None) => Ok(head),
+        (_, Some(bad)) => Err(bad.reason()),
+    }
+}
 
 /// A delivery taken out of the stream.
 #[derive(Debug, PartialEq)]

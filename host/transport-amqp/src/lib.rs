@@ -14,6 +14,7 @@ mod guard;
 mod socket;
 mod topology;
 
+mod browse;
 mod settle;
 mod source;
 
@@ -22,6 +23,8 @@ mod sink;
 
 mod status;
 
+pub use browse::Browser;
+pub use guard::read_header;
 pub use settings::{RouteSettings, SourceSettings};
 pub use sink::{AmqpSink, Shared};
 pub use source::AmqpSource;

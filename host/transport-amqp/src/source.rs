@@ -91,6 +91,27 @@ impl SourceConnector for AmqpSource {
     }
 }
 
+/// Moves at most `max` deliveries out of the inbox, to be settled by `settler`; says how many.
+pub(crate) fn hand_out(
+    inbox: &Inbox,
+    settler: &Arc<Settler>,
+    max: usize,
+    into: &mut Vec<Delivery>,
+) -> usize {
+    let mut first = None;
+    let count = inbox.take(max, |taken| {
+        let Taken { tag, redelivered, message, quarantine } = taken;
+        first.get_or_insert(tag);
+        let ack = AckHandle::new(settler.clone(), tag);
+        let delivery = Delivery::new(message, redelivered, ack);
+        into.push(Delivery { quarantine, ..delivery });
+    });
+    if let Some(first) = first {
+        settler.handed(first..first + count as u64);
+    }
+    count
+}
+
 struct LiveSource {
     link: Link,
     channel: Channel,
@@ -104,22 +125,6 @@ struct LiveSource {
 }
 
 impl LiveSource {
-    /// Moves at most `max` deliveries out of the inbox; says how many.
-    fn take(&self, max: usize, into: &mut Vec<Delivery>) -> usize {
-        let mut first = None;
-        let count = self.inbox.take(max, |taken| {
-            let Taken { tag, redelivered, message, quarantine } = taken;
-            first.get_or_insert(tag);
-            let ack = AckHandle::new(self.settler.clone(), tag);
-            let delivery = Delivery::new(message, redelivered, ack);
-            into.push(Delivery { quarantine, ..delivery });
-        });
-        if let Some(first) = first {
-            self.settler.handed(first..first + count as u64);
-        }
-        count
-    }
-
     /// Why the settler ended. The consumer knows better what befell the connection.
     fn cause(&mut self) -> String {
         match self.consumer.next().now_or_never() {
@@ -158,7 +163,7 @@ impl Source for LiveSource {
                 let cause = self.cause();
                 return Err(self.lost(cause));
             }
-            if max == 0 || self.take(max, into) > 0 {
+            if max == 0 || hand_out(&self.inbox, &self.settler, max, into) > 0 {
                 return Ok(());
             }
             if self.ended {

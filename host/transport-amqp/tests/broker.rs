@@ -9,6 +9,8 @@
     reason = "helpers of tests, which fail this way"
 )]
 
+#[path = "broker/browse.rs"]
+mod browse;
 #[path = "broker/conformance.rs"]
 mod conformance;
 #[path = "broker/messages.rs"]

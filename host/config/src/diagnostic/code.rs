@@ -95,6 +95,10 @@ codes! {
     BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";
     MayLose 703 Warning "With these settings the broker can lose messages, whatever Lockgate does.";
     MayReorder 704 Warning "The pipeline keeps messages in order, but nothing keeps a second consumer of its queue away, and two consumers overtake each other.";
+
+    UnknownQueue 801 Error "Which queue holds the dead letters is not known: `[dead_letter]` declares none, or several. Name it with `--queue`.";
+    NotBrowsable 802 Error "The pipeline has no `[dead_letter]`, or one that is no RabbitMQ: there is nothing that could be looked at later. `--url` and `--queue` name a queue without a pipeline file.";
+    NoReplayTarget 803 Error "Dead letters cannot be replayed to that place. `--to`, `--to-queue` and `--to-exchange` name another one.";
 }
 
 impl fmt::Display for Code {

@@ -5,7 +5,7 @@ use super::cursor::Cursor;
 const BASIC_DELIVER: [u8; 4] = [0, 60, 0, 60];
 
 /// The fields of `basic.deliver` that matter; names are raw, for they may be any bytes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Deliver {
     pub(super) tag: u64,
     pub(super) redelivered: bool,

@@ -1,0 +1,234 @@
+//! Browser: gives out what stands in a queue, each message once, and keeps all of it until it is
+//! settled.
+//!
+//! It takes page after page, each with a consumer of its own that has the page for its prefetch
+//! and is cancelled before the page is given out. So a consumer never gets more than was asked
+//! for, acks or not, memory is bounded by a page, and what was given out stays with the channel:
+//! the broker does not send it again before it is given back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
+use lockgate_message::Delivery;
+use lockgate_transport::{ConnectError, SourceError};
+
+use crate::connection::{CONNECT, Link};
+use crate::guard::Inbox;
+use crate::settings::Endpoint;
+use crate::settle::Settler;
+use crate::source::hand_out;
+use crate::topology::{Topology, short};
+
+/// Messages of one page at most; as many as a sink publishes in one block.
+const PAGE_MAX: u16 = 256;
+
+/// And of the first one: nobody knows yet how large they are.
+const PAGE_FIRST: u16 = 16;
+
+/// Pages above this many bytes of bodies are followed by smaller ones.
+const PAGE_BYTES: usize = 8 << 20;
+
+/// Time for the broker to answer one request: a queue that has just taken back a great many
+/// messages answers late.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Pages that are given back one by one, so that a quorum queue keeps its order. More than these
+/// go back in one: a classic queue sorts each page in among all that it has back, which took
+/// a queue of 200,000 more than half a minute.
+const PAGES_MAX: usize = 200;
+
+/// Without a message for so long, the broker is asked whether there are more.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Quiet times with messages ready before it is an error: somebody else has the queue.
+const QUIET_MAX: u32 = 20;
+
+/// A queue that is being looked at. Dropping it gives back all that is not settled, as
+/// [`Browser::close`] does in better order.
+#[derive(Debug)]
+pub struct Browser {
+    link: Link,
+    channel: Channel,
+    inbox: Arc<Inbox>,
+    settler: Arc<Settler>,
+    queue: String,
+    ready: u64,
+    left: u64,
+    page: u16,
+    /// The last delivery tag of each page; a channel numbers from 1.
+    ends: Vec<u64>,
+}
+
+impl Browser {
+    /// Connects to a queue, which must be there.
+    ///
+    /// # Errors
+    /// As connecting a source.
+    pub async fn open(endpoint: &Endpoint, queue: &str) -> Result<Self, ConnectError> {
+        let opened = tokio::time::timeout(CONNECT, Self::connect(endpoint, queue)).await;
+        opened.unwrap_or_else(|_| {
+            Err(ConnectError::Retry(format!("{endpoint}: not connected within {CONNECT:?}")))
+        })
+    }
+
+    async fn connect(endpoint: &Endpoint, queue: &str) -> Result<Self, ConnectError> {
+        let inbox = Arc::new(Inbox::new(PAGE_MAX));
+        let purpose = format!("browser {queue}");
+        let link = Link::open(endpoint, &purpose, Some(inbox.clone())).await?;
+        let topology = Topology { endpoint, link: &link };
+        let refused = |error| topology.refused("queue", queue, &error, true);
+        let name = short(queue)?;
+        let channel = link.connection.create_channel().await.map_err(refused)?;
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let found = channel.queue_declare(name, options, FieldTable::default()).await;
+        let ready = found.map_err(refused)?.message_count().into();
+        let settler = Settler::start(channel.clone());
+        let (queue, page) = (queue.to_owned(), PAGE_FIRST);
+        let ends = Vec::new();
+        Ok(Self { link, channel, inbox, settler, queue, ready, left: ready, page, ends })
+    }
+
+    /// Messages that stood in the queue when it was opened, free for anybody to take.
+    pub fn ready(&self) -> u64 {
+        self.ready
+    }
+
+    /// The next messages, at most `max`. None when as many have been given out as stood in the
+    /// queue at the start, or when it holds no more: what came in meanwhile is not looked at, so
+    /// that whoever puts messages back into the queue comes to an end.
+    ///
+    /// # Errors
+    /// [`SourceError::Lost`]: the connection is gone, and everything unsettled is in the queue.
+    pub async fn next(&mut self, max: usize) -> Result<Vec<Delivery>, SourceError> {
+        let max = u16::try_from(max).unwrap_or(u16::MAX);
+        let want = self.page.min(max).min(u16::try_from(self.left).unwrap_or(u16::MAX));
+        let mut page = Vec::with_capacity(want.into());
+        if want == 0 {
+            return Ok(page);
+        }
+        self.take_page(want, &mut page).await.map_err(SourceError::Lost)?;
+        self.left -= page.len() as u64;
+        self.ends.push(self.ends.last().unwrap_or(&0) + page.len() as u64);
+        if page.len() < want.into() {
+            self.left = 0;
+        }
+        let bytes: usize = page.iter().map(|delivery| delivery.message.body().len()).sum();
+        let next = if bytes > PAGE_BYTES { self.page / 2 } else { self.page.saturating_mul(2) };
+        self.page = next.clamp(1, PAGE_MAX);
+        Ok(page)
+    }
+
+    /// Fills `page` with `want` messages, or with fewer where there are no more.
+    async fn take_page(&self, want: u16, page: &mut Vec<Delivery>) -> Result<(), String> {
+        let queue = || short(&self.queue).map_err(|error| error.to_string());
+        self.answer(self.channel.basic_qos(want, BasicQosOptions::default())).await?;
+        let options = BasicConsumeOptions::default();
+        let tag = short("").map_err(|error| error.to_string())?;
+        let consume = self.channel.basic_consume(queue()?, tag, options, FieldTable::default());
+        let mut consumer = self.answer(consume).await?;
+        let filled = self.fill(want, page, &mut consumer).await;
+        // After a failure too, or the broker would send again what is given back.
+        let options = BasicCancelOptions::default();
+        let cancelled = self.answer(self.channel.basic_cancel(consumer.tag(), options)).await;
+        filled.and(cancelled)?;
+        // What came between the last look and the cancel.
+        hand_out(&self.inbox, &self.settler, want.into(), page);
+        Ok(())
+    }
+
+    async fn fill(
+        &self,
+        want: u16,
+        page: &mut Vec<Delivery>,
+        consumer: &mut Consumer,
+    ) -> Result<(), String> {
+        let mut quiet = 0;
+        while page.len() < want.into() && !self.is_dry(quiet, page.len()).await? {
+            if hand_out(&self.inbox, &self.settler, want.into(), page) > 0 {
+                quiet = 0;
+                continue;
+            }
+            tokio::select! {
+                () = self.inbox.arrived() => {}
+                () = self.settler.ended() => {
+                    return Err(self.settler.failure().unwrap_or("connection gone").to_owned());
+                }
+                item = consumer.next() => return Err(match item {
+                    Some(Err(error)) => self.link.explain(&error),
+                    _ => "the broker cancelled the consumer; is the queue gone?".to_owned(),
+                }),
+                () = tokio::time::sleep(QUIET) => quiet += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the queue gives no more, `quiet` looks in a row having found nothing new.
+    async fn is_dry(&self, quiet: u32, came: usize) -> Result<bool, String> {
+        if quiet == 0 {
+            return Ok(false);
+        }
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let name = short(&self.queue).map_err(|error| error.to_string())?;
+        let asked = self.channel.queue_declare(name, options, FieldTable::default());
+        let ready = self.answer(asked).await?.message_count();
+        // Twice: the first answer may have overtaken deliveries on their way.
+        if ready == 0 {
+            return Ok(quiet > 1);
+        }
+        if quiet > QUIET_MAX {
+            return Err(format!(
+                "{ready} messages are ready in {}, but the broker sends none after {came} of a \
+                 page; is another consumer the only active one, or is it a stream?",
+                self.queue
+            ));
+        }
+        Ok(false)
+    }
+
+    async fn answer<T>(
+        &self,
+        request: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, String> {
+        match tokio::time::timeout(ANSWER, request).await {
+            Ok(answer) => answer.map_err(|error| self.link.explain(&error)),
+            Err(_) => Err(format!("no answer from the broker within {ANSWER:?}")),
+        }
+    }
+
+    /// Tells the broker all settlements, gives everything else back and closes, spending at most
+    /// `deadline`. The order stays; in a quorum queue only up to some 50,000 messages.
+    ///
+    /// # Errors
+    /// Why it is not known that the settlements reached the broker. What they did not reach is in
+    /// the queue.
+    pub async fn close(mut self, deadline: Duration) -> Result<(), String> {
+        let mut ends = std::mem::take(&mut self.ends);
+        if ends.len() > PAGES_MAX {
+            ends.clear();
+        }
+        let goodbye = async {
+            self.settler.close_by_pages(ends).await;
+            self.link.close(deadline).await;
+        };
+        if tokio::time::timeout(deadline, goodbye).await.is_err() {
+            return Err(format!("the broker did not answer within {deadline:?}"));
+        }
+        match self.settler.failure() {
+            Some(failure) => Err(failure.to_owned()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        self.settler.abandon();
+    }
+}
