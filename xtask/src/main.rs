@@ -1,8 +1,9 @@
-//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy`.
+//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy | fuzz`.
 //!
 //! The Makefile and `.ci/run` call these, so that a person and the CI run the same steps.
 //! Each task prints one line a step on stderr and is quick when there is nothing to do.
 
+mod fuzz;
 mod paths;
 mod plugins;
 mod report;
@@ -22,10 +23,13 @@ tasks:
   setup-wasm   install only the Wasm target (all that `make demo` needs)
   plugins      build the shipped plugins into <target>/plugins/*.wasm, if their sources changed
   tidy         check the rules of the tree that no compiler checks
+  fuzz         run libFuzzer over every fuzz target; installs cargo-fuzz where it is missing
 
 environment:
   CARGO_TARGET_DIR       where everything is built (default: target)
   LOCKGATE_PLUGINS_DIR   where `plugins` puts the modules (default: <target>/plugins)
+  FUZZ_SECONDS           how long `fuzz` runs each target (default: 60)
+  FUZZ_RUNS              how often instead; FUZZ_TARGET runs one alone
   LOCKGATE_WASM          `rustup` or `debian`: use that Wasm toolchain and no other";
 
 fn main() -> ExitCode {
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
         Some("setup-wasm") => setup::wasm::ensure(&paths).map(drop),
         Some("plugins") => plugins::build(&paths),
         Some("tidy") => tidy::check(&paths),
+        Some("fuzz") => fuzz::everything(&paths),
         Some("help" | "--help" | "-h") => {
             report::say(USAGE);
             Ok(())

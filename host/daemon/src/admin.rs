@@ -37,8 +37,18 @@ pub(crate) async fn listen(
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {address} for admin: {error}"))?;
     let bound = listener.local_addr()?;
-    let access = Arc::new(Access { token, loopback: bound.ip().is_loopback() });
-    let router = Router::new()
+    let router = router(app, Access { token, loopback: bound.ip().is_loopback() });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "admin listener ended");
+        }
+    });
+    Ok(bound)
+}
+
+/// What is answered, and to whom.
+pub(crate) fn router(app: Arc<App>, access: Access) -> Router {
+    Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -46,13 +56,7 @@ pub(crate) async fn listen(
         .route("/v1/pipelines/{name}", get(pipeline))
         .route("/v1/plugins", get(plugins))
         .with_state(app)
-        .layer(from_fn_with_state(access, admit));
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "admin listener ended");
-        }
-    });
-    Ok(bound)
+        .layer(from_fn_with_state(Arc::new(access), admit))
 }
 
 async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {

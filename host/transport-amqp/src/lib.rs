@@ -22,6 +22,10 @@ mod sink;
 
 mod status;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use settings::{RouteSettings, SourceSettings};
 pub use sink::{AmqpSink, Shared};
 pub use source::AmqpSource;

@@ -8,7 +8,7 @@ use super::Text;
 const ONLY: [(&str, &[&str]); 3] = [
     ("wasmtime", &["host/engine"]),
     ("lapin", &["host/transport-amqp"]),
-    ("anyhow", &["host/daemon", "xtask", "tests", "plugins/spam-check/trainer"]),
+    ("anyhow", &["host/daemon", "xtask", "tests", "plugins/spam-check/trainer", "fuzz"]),
 ];
 
 /// Crates that know neither how a plugin is run nor how a broker speaks.
