@@ -79,7 +79,9 @@ fn refusal(access: &Access, headers: &HeaderMap) -> Option<(StatusCode, &'static
         if !host.is_some_and(is_local) {
             return Some((StatusCode::FORBIDDEN, "foreign Host"));
         }
-        let origin = text(header::ORIGIN).map(|origin| {
+        // One that is no text is somebody's all the same.
+        let origin = headers.get(header::ORIGIN).map(|origin| {
+            let origin = origin.to_str().unwrap_or_default();
             without_port(origin.split_once("://").map_or(origin, |(_, authority)| authority))
         });
         if origin.is_some_and(|origin| !is_local(origin)) {
@@ -171,6 +173,16 @@ mod tests {
         let foreign = [("host", "localhost"), ("origin", "https://evil.example")];
         check(&access, &foreign, Some(403));
         check(&access, &[("host", "localhost"), ("origin", "http://localhost:3000")], None);
+    }
+
+    #[test]
+    fn an_origin_that_is_no_text_is_foreign() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, header::HeaderValue::from_static("localhost"));
+        headers.insert(header::ORIGIN, header::HeaderValue::from_bytes(b"http://\xff").unwrap());
+        let access = Access { token: None, loopback: true };
+        let refused = refusal(&access, &headers).map(|(status, _)| status);
+        assert_eq!(refused, Some(StatusCode::FORBIDDEN));
     }
 
     #[test]
