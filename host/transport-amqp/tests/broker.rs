@@ -11,6 +11,10 @@
 
 #[path = "broker/conformance.rs"]
 mod conformance;
+#[path = "broker/differential.rs"]
+mod differential;
+#[path = "broker/hostile.rs"]
+mod hostile;
 #[path = "broker/messages.rs"]
 mod messages;
 #[path = "broker/network.rs"]
