@@ -1,11 +1,13 @@
 //! Lane: the unit of order and of parallelism. A thread that owns its stages and runs batches.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex};
+use std::sync::PoisonError;
+#[cfg(not(feature = "shuttle"))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use lockgate_message::Delivery;
-
-use crate::stats::lock;
+#[cfg(feature = "shuttle")]
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 /// What waits for one lane. Bounded by the pipeline's in-flight limit: intake takes nothing
 /// from the source beyond it.
@@ -42,14 +44,14 @@ impl LaneQueue {
     /// What waits, and how much more the batch takes that is being filled: nothing while the
     /// lane's thread is at work.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let inner = lock(&self.inner);
+        let inner = self.lock();
         let waiting = inner.waiting.len();
         (waiting, if inner.busy { 0 } else { self.full.saturating_sub(waiting) })
     }
 
     /// The dispatcher says whether it has nothing to do.
     pub(crate) fn set_hungry(&self, hungry: bool) {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         inner.hungry = hungry;
         let due = inner.is_due(self.full);
         drop(inner);
@@ -60,7 +62,7 @@ impl LaneQueue {
 
     /// Appends; gives back what came after the queue was closed.
     pub(crate) fn push(&self, deliveries: impl IntoIterator<Item = Delivery>) -> Vec<Delivery> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         if inner.closed {
             return deliveries.into_iter().collect();
         }
@@ -75,7 +77,7 @@ impl LaneQueue {
 
     /// Ends the lane: no more will come. Gives back what waits, for which there is no time left.
     pub(crate) fn close(&self) -> VecDeque<Delivery> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         inner.closed = true;
         self.ready.notify_all();
         std::mem::take(&mut inner.waiting)
@@ -84,13 +86,13 @@ impl LaneQueue {
     /// Waits until a batch is full or the dispatcher hungry, and takes what is there: at most a
     /// full batch and `max_bytes` of bodies, but always one delivery. False when closed.
     pub(crate) fn take(&self, max_bytes: usize, into: &mut Vec<Delivery>) -> bool {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         inner.busy = false;
         while !inner.is_due(self.full) {
             if inner.closed {
                 return false;
             }
-            inner = self.ready.wait(inner).unwrap_or_else(std::sync::PoisonError::into_inner);
+            inner = self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         inner.busy = true;
         let mut bytes = 0;
@@ -106,9 +108,16 @@ impl LaneQueue {
         }
         true
     }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;
+
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use std::sync::Arc;
 
