@@ -1,5 +1,5 @@
-//! Content headers: any bytes as one are read or kept raw, and what the dead letter's encoder writes
-//! of any head is what the frame guard reads.
+//! Content headers: any bytes as one are read or kept raw, and what the dead letter's encoder
+//! writes of any head is what the frame guard reads.
 
 use arbitrary::Unstructured;
 use lockgate_message::{Head, Property};

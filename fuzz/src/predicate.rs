@@ -1,5 +1,5 @@
-//! Somebody writes any text as a CEL predicate, and messages come with any body: no panic, and where
-//! the compiled form answers, the interpreter answers the same.
+//! Somebody writes any text as a CEL predicate, and messages come with any body: no panic, and the
+//! compiled form answers as the interpreter does.
 
 use lockgate_plugin::Value;
 use lockgate_plugin::testing::MessageBuilder;

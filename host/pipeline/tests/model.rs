@@ -2,7 +2,13 @@
 //! the source is lost, when and how hard it is stopped. Source and sink are scripted, so every
 //! event is known, and what was settled is held against what had happened before it.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests stop at the first surprise"
+)]
 
 #[path = "model/script.rs"]
 mod script;

@@ -71,7 +71,7 @@ async fn an_unknown_exchange_is_refused_before_anything_is_published() {
     assert!(fatal, "{error:?}");
 }
 
-/// The broker closes the channel, and shows before a publish in no way that it will: what is put there
+/// The broker closes the channel, and nothing shows before a publish that it will: what is put there
 /// is unknown, hence never acked at its source, and it is said why.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_internal_exchange_is_never_taken_for_stored() {
