@@ -1,13 +1,15 @@
 # What people and the CI run. Thin on purpose: the work is in cargo and in `cargo xtask`.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-matrix check unit e2e chaos bench advisories setup plugins plugins-test vectors
+.PHONY: help demo build test test-matrix check unit e2e chaos bench fuzz fuzz-short schedules advisories setup \
+        plugins plugins-test vectors
 
 # cargo, the tests and xtask must agree on where things are built; the plugins have a folder there.
 target := $(abspath $(or $(CARGO_TARGET_DIR),target))
 export CARGO_TARGET_DIR := $(target)
 plugins_args := --manifest-path plugins/Cargo.toml --target-dir $(target)/plugins-build
 sdk_args := --manifest-path plugin-sdk/rust/Cargo.toml --target-dir $(target)/plugins-build
+fuzz_args := --manifest-path fuzz/Cargo.toml --target-dir $(target)
 trainer_args := --manifest-path plugins/spam-check/trainer/Cargo.toml --target-dir $(target)/plugins-build
 
 # Always the whole workspace with the features of its tests: cargo picks features by what it is
@@ -24,6 +26,7 @@ help:
 	@echo 'make test-matrix  the broker tests on each RabbitMQ that Debian has: 3.10, 4.0, 4.3 (root)'
 	@echo 'make check       formatting, lints, the rules of the tree, licences'
 	@echo 'make bench       speed and memory, as ratios measured in one run; BENCH="core plugins start broker", ROUNDS=11'
+	@echo 'make fuzz        libFuzzer over every target; FUZZ_SECONDS=60 or FUZZ_RUNS=1000000 each, FUZZ_TARGET=name'
 	@echo 'make build       target/debug/lockgate with the shipped plugins in it'
 	@echo 'make e2e         the end-to-end tests alone; E2E=name picks those whose name contains it,'
 	@echo '                 LONG=1 takes the counts of the acceptance instead of the short ones'
@@ -46,7 +49,7 @@ test: setup plugins
 	@$(build_host)
 	@echo 'test: host, with a RabbitMQ that is started and stopped here'
 	@$(target)/debug/with-rabbit $(test_host)
-	@$(MAKE) --no-print-directory plugins-test vectors
+	@$(MAKE) --no-print-directory schedules plugins-test vectors fuzz-short
 	@echo 'test: all passed'
 
 # As root: every newer RabbitMQ runs in a small Debian of its own. MATRIX="trixie" picks one.
@@ -65,6 +68,19 @@ plugins-test:
 	@cargo test --quiet $(plugins_args) --workspace
 	@cargo test --quiet $(sdk_args)
 	@cargo test --quiet $(trainer_args)
+
+# What no wake-up may be lost in, under every order of its steps that shuttle tries.
+schedules:
+	@echo 'test: schedules of the lanes'
+	@cargo test --quiet --package lockgate-pipeline --features shuttle --lib schedules
+
+# The kept inputs of every fuzz target, and mutations of them.
+fuzz-short:
+	@echo 'test: fuzz targets, briefly'
+	@cargo test --quiet $(fuzz_args)
+
+fuzz:
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_RUNS=$(FUZZ_RUNS) FUZZ_TARGET=$(FUZZ_TARGET) cargo xtask fuzz
 
 vectors:
 	@echo 'test: golden vectors of the frame format'
@@ -85,13 +101,15 @@ check: setup plugins
 	@cargo fmt --all --check --manifest-path plugins/Cargo.toml
 	@cargo fmt --all --check --manifest-path plugin-sdk/rust/Cargo.toml
 	@cargo fmt --all --check --manifest-path plugins/spam-check/trainer/Cargo.toml
+	@cargo fmt --all --check --manifest-path fuzz/Cargo.toml
 	@cargo xtask tidy
 	@cargo clippy --quiet --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet $(plugins_args) --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet $(sdk_args) --all-targets -- -D warnings
 	@cargo clippy --quiet $(trainer_args) --all-targets -- -D warnings
+	@cargo clippy --quiet $(fuzz_args) --all-targets -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
-	  for manifest in Cargo.toml plugins/Cargo.toml plugin-sdk/rust/Cargo.toml plugins/spam-check/trainer/Cargo.toml; do \
+	  for manifest in Cargo.toml plugins/Cargo.toml plugin-sdk/rust/Cargo.toml plugins/spam-check/trainer/Cargo.toml fuzz/Cargo.toml; do \
 	    cargo deny --offline --log-level error --config $(CURDIR)/deny.toml \
 	      --manifest-path $$manifest check bans licenses sources || exit 1; done; \
 	else echo 'check: licences and bans skipped; `cargo install cargo-deny` to have them'; fi

@@ -88,9 +88,13 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
     let (from, to) = (one.from.trim_end_matches('\n'), one.to.trim_end_matches('\n'));
     ensure!(text.matches(from).count() == 1, "{} has that place not exactly once", one.file);
     fs::write(&file, text.replacen(from, to, 1))?;
+    // Never the folder of the whole tree: cargo tells packages apart by their place in a workspace,
+    // so that what is built broken would be taken for the whole one.
+    let target = paths.target.join("breaks-build");
     let cargo = |arguments: &[&str]| {
         let mut command = Command::new("cargo");
-        command.args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", &paths.target);
+        command.args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", &target);
+        command.env("LOCKGATE_PLUGINS_DIR", &paths.modules);
         command
     };
     let build = match one.package.as_str() {
@@ -119,12 +123,13 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
     let tested = output(
         Command::new("timeout")
             .args(["--kill-after=5", PATIENCE])
-            .arg(paths.target.join("debug/with-rabbit"))
+            .arg(target.join("debug/with-rabbit"))
             .args(["cargo", "test", "--quiet"])
             .args(select)
             .args(["--", &one.test])
             .current_dir(tree)
-            .env("CARGO_TARGET_DIR", &paths.target),
+            .env("CARGO_TARGET_DIR", &target)
+            .env("LOCKGATE_PLUGINS_DIR", &paths.modules),
     )?;
     let said = String::from_utf8_lossy(&tested.stdout);
     ensure!(

@@ -1,9 +1,10 @@
-//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy | matrix | breaks`.
+//! Repository tasks: `cargo xtask setup | setup-wasm | plugins | tidy | matrix | breaks | fuzz`.
 //!
 //! The Makefile and `.ci/run` call these, so that a person and the CI run the same steps.
 //! Each task prints one line a step on stderr and is quick when there is nothing to do.
 
 mod breaks;
+mod fuzz;
 mod matrix;
 mod paths;
 mod plugins;
@@ -28,10 +29,13 @@ tasks:
                `installed`, `trixie`, `sid`
   breaks       break each guarantee on purpose and see that its test fails; or only those whose
                test is named like an argument
+  fuzz         run libFuzzer over every fuzz target; installs cargo-fuzz where it is missing
 
 environment:
   CARGO_TARGET_DIR       where everything is built (default: target)
   LOCKGATE_PLUGINS_DIR   where `plugins` puts the modules (default: <target>/plugins)
+  FUZZ_SECONDS           how long `fuzz` runs each target (default: 60)
+  FUZZ_RUNS              how often instead; FUZZ_TARGET runs one alone
   LOCKGATE_WASM          `rustup` or `debian`: use that Wasm toolchain and no other";
 
 fn main() -> ExitCode {
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::check(&paths),
         Some("matrix") => matrix::run_all(&paths, &rest),
         Some("breaks") => breaks::run_all(&paths, &rest),
+        Some("fuzz") => fuzz::everything(&paths),
         Some("help" | "--help" | "-h") => {
             report::say(USAGE);
             Ok(())

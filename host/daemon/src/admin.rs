@@ -37,8 +37,18 @@ pub(crate) async fn listen(
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {address} for admin: {error}"))?;
     let bound = listener.local_addr()?;
-    let access = Arc::new(Access { token, loopback: bound.ip().is_loopback() });
-    let router = Router::new()
+    let router = router(app, Access { token, loopback: bound.ip().is_loopback() });
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "admin listener ended");
+        }
+    });
+    Ok(bound)
+}
+
+/// What is answered, and to whom.
+pub(crate) fn router(app: Arc<App>, access: Access) -> Router {
+    Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
@@ -46,13 +56,7 @@ pub(crate) async fn listen(
         .route("/v1/pipelines/{name}", get(pipeline))
         .route("/v1/plugins", get(plugins))
         .with_state(app)
-        .layer(from_fn_with_state(access, admit));
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "admin listener ended");
-        }
-    });
-    Ok(bound)
+        .layer(from_fn_with_state(Arc::new(access), admit))
 }
 
 async fn admit(State(access): State<Arc<Access>>, request: Request, next: Next) -> Response {
@@ -75,7 +79,9 @@ fn refusal(access: &Access, headers: &HeaderMap) -> Option<(StatusCode, &'static
         if !host.is_some_and(is_local) {
             return Some((StatusCode::FORBIDDEN, "foreign Host"));
         }
-        let origin = text(header::ORIGIN).map(|origin| {
+        // One that is no text is somebody's all the same.
+        let origin = headers.get(header::ORIGIN).map(|origin| {
+            let origin = origin.to_str().unwrap_or_default();
             without_port(origin.split_once("://").map_or(origin, |(_, authority)| authority))
         });
         if origin.is_some_and(|origin| !is_local(origin)) {
@@ -167,6 +173,16 @@ mod tests {
         let foreign = [("host", "localhost"), ("origin", "https://evil.example")];
         check(&access, &foreign, Some(403));
         check(&access, &[("host", "localhost"), ("origin", "http://localhost:3000")], None);
+    }
+
+    #[test]
+    fn an_origin_that_is_no_text_is_foreign() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, header::HeaderValue::from_static("localhost"));
+        headers.insert(header::ORIGIN, header::HeaderValue::from_bytes(b"http://\xff").unwrap());
+        let access = Access { token: None, loopback: true };
+        let refused = refusal(&access, &headers).map(|(status, _)| status);
+        assert_eq!(refused, Some(StatusCode::FORBIDDEN));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Lane: the unit of order and of parallelism. A thread that owns its stages and runs batches.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(feature = "shuttle"))]
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use lockgate_message::Delivery;
+#[cfg(feature = "shuttle")]
+use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::settings::Order;
-use crate::stats::lock;
 
 /// What waits for one lane. Bounded by the pipeline's in-flight limit: intake takes nothing
 /// from the source beyond it.
@@ -93,14 +96,14 @@ impl LaneQueue {
     /// What waits, and how much more the batch takes that is being filled: nothing while the
     /// lane's thread is at work.
     pub(crate) fn load(&self) -> (usize, usize) {
-        let inner = lock(&self.inner);
+        let inner = self.lock();
         let waiting = inner.waiting.len();
         (waiting, if inner.busy { 0 } else { self.full.saturating_sub(waiting) })
     }
 
     /// The dispatcher says whether it has nothing to do.
     pub(crate) fn set_hungry(&self, hungry: bool) {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         inner.hungry = hungry;
         let due = inner.is_due(self.full);
         drop(inner);
@@ -111,7 +114,7 @@ impl LaneQueue {
 
     /// Appends; gives back what came after the queue was closed.
     pub(crate) fn push(&self, deliveries: impl IntoIterator<Item = Delivery>) -> Vec<Delivery> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         if inner.closed {
             return deliveries.into_iter().collect();
         }
@@ -127,7 +130,7 @@ impl LaneQueue {
     /// Tries a delivery again after `delay`, unacked meanwhile; gives it back when there is no
     /// time left for that.
     pub(crate) fn retry(&self, delivery: Delivery, delay: Duration) -> Option<Delivery> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         match Instant::now().checked_add(delay) {
             Some(due) if !inner.draining && delivery.ack.is_live() => {
                 inner.later.push((due, delivery));
@@ -144,7 +147,7 @@ impl LaneQueue {
         let Some(key) = self.order.key(&delivery.message) else {
             return self.retry(delivery, delay);
         };
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         if !delivery.ack.is_live() {
             // Nothing of its generation is held any more; what comes again is in order.
             return Some(delivery);
@@ -166,12 +169,12 @@ impl LaneQueue {
 
     /// Puts a delivery, already run, behind the one of its key that is held, if one is.
     pub(crate) fn follow(&self, delivery: Delivery, back: &mut Vec<Delivery>) -> Option<Delivery> {
-        lock(&self.inner).follow(&self.order, delivery, back)
+        self.lock().follow(&self.order, delivery, back)
     }
 
     /// Tries nothing again from now on: gives back what waits for that.
     pub(crate) fn drain(&self) -> Vec<Delivery> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         inner.draining = true;
         let later = std::mem::take(&mut inner.later);
         let held = inner.held.values_mut().flat_map(|held| held.deliveries.drain(..));
@@ -180,7 +183,7 @@ impl LaneQueue {
 
     /// Gives back what the broker delivers again anyway, for its source is gone.
     pub(crate) fn forget_dead(&self) -> Vec<Delivery> {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         let dead = |delivery: &Delivery| !delivery.ack.is_live();
         let mut gone: Vec<_> =
             inner.later.extract_if(.., |(_, one)| dead(one)).map(|(_, one)| one).collect();
@@ -202,7 +205,7 @@ impl LaneQueue {
     /// Ends the lane: no more will come. Gives back what waits, for which there is no time left.
     pub(crate) fn close(&self) -> Vec<Delivery> {
         let mut back = self.drain();
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         inner.closed = true;
         self.ready.notify_all();
         back.extend(std::mem::take(&mut inner.waiting));
@@ -218,7 +221,7 @@ impl LaneQueue {
         into: &mut Vec<Delivery>,
         back: &mut Vec<Delivery>,
     ) -> bool {
-        let mut inner = lock(&self.inner);
+        let mut inner = self.lock();
         inner.busy = false;
         while into.is_empty() && back.is_empty() {
             let next = inner.wake();
@@ -255,9 +258,16 @@ impl LaneQueue {
         }
         true
     }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "shuttle"))]
+mod schedules;
+
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use std::sync::Arc;
 

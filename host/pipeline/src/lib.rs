@@ -32,3 +32,16 @@ pub use route::{Routes, Target};
 pub use settings::{KeySource, Order, RetryPolicy, Settings, Wait};
 pub use stage::{OnError, Stage, StageFactory};
 pub use stats::{Histogram, Snapshot, StageStats, Stats};
+
+/// For the fuzz targets; no part of the API.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    use bytes::Bytes;
+    use lockgate_message::Head;
+
+    /// What a dead letter's envelope keeps of `head`.
+    pub fn content_header(head: &Head, body_len: usize) -> Bytes {
+        crate::envelope::content_header(head, body_len)
+    }
+}

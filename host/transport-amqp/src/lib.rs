@@ -25,6 +25,10 @@ mod status;
 
 pub use browse::Browser;
 pub use guard::read_header;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use settings::{RouteSettings, SourceSettings};
 pub use sink::{AmqpSink, Shared};
 pub use source::AmqpSource;

@@ -32,7 +32,7 @@ pub(crate) struct Settler {
 }
 
 /// What the task has not seen yet. The prefetch bounds it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inbound {
     handed: Vec<u64>,
     settled: Vec<(u64, Settlement)>,
@@ -51,6 +51,31 @@ impl Inbound {
     fn urgent(&self) -> bool {
         let waiting = self.settled.len();
         waiting > 0 && (!self.patient || waiting >= FLUSH_COUNT || self.open == 0)
+    }
+
+    /// Takes a settlement on; whether the task must be woken.
+    fn settle(&mut self, tag: u64, settlement: Settlement) -> bool {
+        self.settled.push((tag, settlement));
+        self.open = self.open.saturating_sub(1);
+        // Woken already, unless this one makes it urgent.
+        let wake = !self.woken && self.urgent();
+        self.woken |= wake;
+        wake
+    }
+
+    /// Moves what is new out; says whether to close.
+    fn drain(&mut self, handed: &mut Vec<u64>, settled: &mut Vec<(u64, Settlement)>) -> bool {
+        std::mem::swap(&mut self.handed, handed);
+        std::mem::swap(&mut self.settled, settled);
+        self.woken = false;
+        self.closing
+    }
+
+    /// Whether there is nothing to do now. `patient`: something is to be flushed later, so that
+    /// single settlements need not wake the task.
+    fn may_sleep(&mut self, patient: bool) -> bool {
+        self.patient = patient;
+        !self.urgent() && !self.closing
     }
 }
 
@@ -108,23 +133,6 @@ impl Settler {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// Moves what is new out; says whether to close.
-    fn drain(&self, handed: &mut Vec<u64>, settled: &mut Vec<(u64, Settlement)>) -> bool {
-        let mut inbound = self.lock();
-        std::mem::swap(&mut inbound.handed, handed);
-        std::mem::swap(&mut inbound.settled, settled);
-        inbound.woken = false;
-        inbound.closing
-    }
-
-    /// Whether there is nothing to do now. `patient`: something is to be flushed later, so that
-    /// single settlements need not wake the task.
-    fn may_sleep(&self, patient: bool) -> bool {
-        let mut inbound = self.lock();
-        inbound.patient = patient;
-        !inbound.urgent() && !inbound.closing
-    }
-
     fn lock(&self) -> MutexGuard<'_, Inbound> {
         self.inbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,13 +143,7 @@ impl Settle for Settler {
         if !self.is_live() {
             return;
         }
-        let mut inbound = self.lock();
-        inbound.settled.push((tag, settlement));
-        inbound.open = inbound.open.saturating_sub(1);
-        // Woken already, unless this one makes it urgent.
-        let wake = !inbound.woken && inbound.urgent();
-        inbound.woken |= wake;
-        drop(inbound);
+        let wake = self.lock().settle(tag, settlement);
         if wake {
             self.wake.notify_one();
         }
@@ -165,7 +167,7 @@ async fn tell_all(settler: &Settler, channel: &Channel) -> Result<(), String> {
     let (mut handed, mut settled) = (Vec::new(), Vec::new());
     let mut tells = Vec::new();
     while settler.is_live() {
-        let closing = settler.drain(&mut handed, &mut settled);
+        let closing = settler.lock().drain(&mut handed, &mut settled);
         let now = Instant::now();
         handed.drain(..).for_each(|tag| ledger.handed(tag));
         settled.drain(..).for_each(|(tag, settlement)| ledger.settled(tag, settlement, now));
@@ -180,7 +182,7 @@ async fn tell_all(settler: &Settler, channel: &Channel) -> Result<(), String> {
             return within(give_back(channel, 0)).await;
         }
         let next = ledger.next();
-        if settler.may_sleep(next.is_some()) {
+        if settler.lock().may_sleep(next.is_some()) {
             tokio::select! {
                 () = settler.wake.notified() => {}
                 () = sleep_until(next) => {}
@@ -221,3 +223,6 @@ async fn tell(channel: &Channel, told: Tell) -> lapin::Result<()> {
 async fn give_back(channel: &Channel, tag: u64) -> lapin::Result<()> {
     channel.basic_nack(tag, BasicNackOptions { requeue: true, multiple: true }).await
 }
+
+#[cfg(test)]
+mod schedules;

@@ -4,6 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::print_stderr,
     clippy::indexing_slicing,
     reason = "helpers of tests, which fail this way"
@@ -13,6 +14,10 @@
 mod browse;
 #[path = "broker/conformance.rs"]
 mod conformance;
+#[path = "broker/differential.rs"]
+mod differential;
+#[path = "broker/hostile.rs"]
+mod hostile;
 #[path = "broker/messages.rs"]
 mod messages;
 #[path = "broker/network.rs"]

@@ -34,3 +34,10 @@ pub use interpret::MAX_VALUES;
 pub use limits::MAX_LENGTH;
 pub use predicates::{On, Predicate, Predicates};
 pub use text::Text;
+
+/// For the fuzz targets; no part of the API.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::predicates::both;
+}

@@ -114,5 +114,14 @@ impl Predicate {
     }
 }
 
+/// The answers of the compiled form and of the interpreter; `None` for what is no expression.
+#[cfg(feature = "fuzzing")]
+pub fn both(source: &str, message: &Message<'_>) -> Option<(Option<bool>, Option<bool>)> {
+    let set = Predicates::compile([source]).ok()?;
+    let on = set.on(message);
+    let interpreted = set.compiled.first()?.whole.eval(&on.frame).ok();
+    Some((on.eval(0).ok(), interpreted))
+}
+
 #[cfg(test)]
 mod tests;

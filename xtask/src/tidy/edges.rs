@@ -10,7 +10,7 @@ const ONLY: [(&str, &[&str]); 5] = [
     ("lapin", &["host/transport-amqp"]),
     ("redb", &["host/state"]),
     ("redis", &["host/state"]),
-    ("anyhow", &["host/daemon", "xtask", "tests", "plugins/spam-check/trainer"]),
+    ("anyhow", &["host/daemon", "xtask", "tests", "plugins/spam-check/trainer", "fuzz"]),
 ];
 
 /// Crates that know neither how a plugin is run nor how a broker speaks.

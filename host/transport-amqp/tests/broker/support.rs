@@ -152,6 +152,36 @@ impl Bench {
         found.await.unwrap().message_count()
     }
 
+    pub(crate) async fn declare_queue(&self, queue: &str, arguments: FieldTable) {
+        let options = QueueDeclareOptions { durable: true, ..Default::default() };
+        self.channel.queue_declare(queue.into(), options, arguments).await.unwrap();
+    }
+
+    /// An exchange of this type.
+    pub(crate) async fn declare_exchange(&self, exchange: &str, kind: &str, internal: bool) {
+        let kind = match kind {
+            "direct" => ExchangeKind::Direct,
+            "topic" => ExchangeKind::Topic,
+            "fanout" => ExchangeKind::Fanout,
+            _ => ExchangeKind::Headers,
+        };
+        let options = ExchangeDeclareOptions { durable: true, internal, ..Default::default() };
+        let table = FieldTable::default();
+        self.channel.exchange_declare(exchange.into(), kind, options, table).await.unwrap();
+    }
+
+    pub(crate) async fn bind(&self, exchange: &str, queue: &str, key: &str, with: FieldTable) {
+        let options = QueueBindOptions::default();
+        let bound =
+            self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, with);
+        bound.await.unwrap();
+    }
+
+    pub(crate) async fn purge(&self, queue: &str) {
+        let purged = self.channel.queue_purge(queue.into(), QueuePurgeOptions::default());
+        purged.await.unwrap();
+    }
+
     pub(crate) async fn delete_queue(&self, queue: &str) {
         let deleted = self.channel.queue_delete(queue.into(), QueueDeleteOptions::default());
         deleted.await.unwrap();

@@ -1,6 +1,6 @@
 //! The ledger against a model of the broker.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -189,5 +189,140 @@ fn what_is_open_is_given_back_page_by_page() {
     [1, 3, 5, 6].into_iter().for_each(|tag| ledger.settled(tag, Settlement::Ack, now));
     ledger.due(now, true, &mut Vec::new());
     assert_eq!(ledger.last_open(&[3, 6, 8]), [2, 4, 8]);
-    assert_eq!(ledger.last_open(&[1]), []);
+    assert!(ledger.last_open(&[1]).is_empty());
+}
+
+/// Everything the ledger knows, kept in the plainest way, to say what must be told by now.
+#[derive(Default)]
+struct Naive {
+    handed: BTreeSet<u64>,
+    /// Settled and not told, with the time from which it is to be told: acks have none of their own.
+    settled: BTreeMap<u64, (Settlement, Instant)>,
+    told: BTreeSet<u64>,
+    prefix_since: Option<Instant>,
+    behind_since: Option<Instant>,
+}
+
+impl Naive {
+    /// Acked and not told: those with nothing open before them, and those behind.
+    fn acked(&self) -> (Vec<u64>, Vec<u64>) {
+        let acked = |tag: &&u64| matches!(self.settled.get(tag), Some((Settlement::Ack, _)));
+        let first_open = self.handed.iter().find(|tag| !self.told.contains(tag) && !acked(tag));
+        let first_open = first_open.copied().unwrap_or(u64::MAX);
+        let all = self.settled.keys().filter(acked).copied();
+        all.partition(|tag| *tag < first_open)
+    }
+
+    fn settle(&mut self, tag: u64, settlement: Settlement, now: Instant) {
+        let due = match settlement {
+            Settlement::RetryAfter(delay) => now + delay,
+            _ => now,
+        };
+        self.settled.insert(tag, (settlement, due));
+    }
+
+    /// The broker is told; each only once, as it was settled, and not before its time.
+    fn hear(&mut self, told: Tell, now: Instant, all: bool) {
+        let mut one = |tag: u64, right: &dyn Fn(Settlement) -> bool| {
+            let (settlement, due) = self.settled.remove(&tag).expect("settled and not told");
+            assert!(right(settlement) && (due <= now || all), "{tag} {settlement:?} {told:?}");
+            assert!(self.told.insert(tag));
+        };
+        match told {
+            Tell::Ack(tag) => one(tag, &|settlement| settlement == Settlement::Ack),
+            Tell::Reject(tag) => one(tag, &|settlement| settlement == Settlement::Reject),
+            Tell::Requeue(tag) => one(tag, &|settlement| {
+                matches!(settlement, Settlement::Requeue | Settlement::RetryAfter(_))
+            }),
+            Tell::AckTo(last) => {
+                let covered = self.handed.range(..=last).copied();
+                let covered: Vec<_> = covered.filter(|tag| !self.told.contains(tag)).collect();
+                assert!(covered.contains(&last), "covers one that was told before: {last}");
+                for tag in covered {
+                    let settled = self.settled.remove(&tag);
+                    assert!(matches!(settled, Some((Settlement::Ack, _))), "{tag} in {last}");
+                    assert!(self.told.insert(tag));
+                }
+            }
+        }
+    }
+
+    /// After the ledger was asked at `now`: nothing waits longer than is promised.
+    fn check(&mut self, now: Instant, all: bool) {
+        for (tag, (settlement, due)) in &self.settled {
+            let waits = *settlement == Settlement::Ack || (*due > now && !all);
+            assert!(waits, "{tag} {settlement:?} is late");
+        }
+        let (prefix, behind) = self.acked();
+        let idle = self.told.len() + prefix.len() == self.handed.len();
+        let since = *self.prefix_since.get_or_insert(now);
+        let may_wait = now < since + FLUSH_AFTER && prefix.len() < FLUSH_COUNT && !idle && !all;
+        assert!(prefix.is_empty() || may_wait, "acks late: {prefix:?}");
+        let since = *self.behind_since.get_or_insert(now);
+        assert!(behind.is_empty() || (now < since + HOLE_AFTER && !all), "late: {behind:?}");
+        if prefix.is_empty() {
+            self.prefix_since = None;
+        }
+        if behind.is_empty() {
+            self.behind_since = None;
+        }
+    }
+}
+
+proptest! {
+    /// Deliveries come and are settled in any order while a clock runs that stops at every time the
+    /// ledger names: it does exactly what the naive model allows, and closing tells all.
+    #[test]
+    fn nothing_is_told_twice_or_late(
+        steps in prop::collection::vec(
+            (0usize..4, any::<prop::sample::Index>(), settlement(), 0u64..40), 1..400,
+        ),
+    ) {
+        let (mut ledger, mut naive) = (Ledger::default(), Naive::default());
+        let mut now = Instant::now();
+        let mut open: Vec<u64> = Vec::new();
+        let mut tells = Vec::new();
+        let mut last = 0;
+        let mut look = |ledger: &mut Ledger, naive: &mut Naive, now: Instant, all: bool| {
+            let before = naive.acked().0;
+            ledger.due(now, all, &mut tells);
+            tells.drain(..).for_each(|told| naive.hear(told, now, all));
+            if naive.acked().0.len() > before.len() {
+                naive.behind_since = None;
+            }
+            naive.check(now, all);
+        };
+        for (what, at, settlement, ms) in steps {
+            if what == 0 || open.is_empty() {
+                for _ in 0..=at.index(80) {
+                    last += 1;
+                    ledger.handed(last);
+                    naive.handed.insert(last);
+                    open.push(last);
+                }
+            } else {
+                // Mostly near the front.
+                let near = open.len().min(8);
+                let tag = open.remove(if what < 3 { at.index(near) } else { at.index(open.len()) });
+                let grows = naive.acked().0.len();
+                ledger.settled(tag, settlement, now);
+                naive.settle(tag, settlement, now);
+                if naive.acked().0.len() > grows {
+                    // The front moved: what is behind waits anew.
+                    naive.behind_since = None;
+                }
+            }
+            look(&mut ledger, &mut naive, now, false);
+            let until = now + Duration::from_millis(ms / 4);
+            while let Some(next) = ledger.next().filter(|next| *next <= until) {
+                prop_assert!(next >= now, "a time that has passed");
+                now = next;
+                look(&mut ledger, &mut naive, now, false);
+            }
+            now = until;
+        }
+        look(&mut ledger, &mut naive, now, true);
+        prop_assert_eq!(ledger.next(), None);
+        prop_assert_eq!(naive.handed.len() - naive.told.len(), open.len());
+    }
 }

@@ -1,0 +1,5 @@
+//! `amqp_frames` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_fuzz::amqp_frames::run(data));

@@ -1,0 +1,5 @@
+//! `content_header` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_fuzz::content_header::run(data));

@@ -1,0 +1,5 @@
+//! `pipeline_toml` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_fuzz::pipeline_toml::run(data));

@@ -1,0 +1,5 @@
+//! `plugin_bodies` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_fuzz::plugin_bodies::run(data));

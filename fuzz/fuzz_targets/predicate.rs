@@ -1,0 +1,5 @@
+//! `predicate` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_fuzz::predicate::run(data));
