@@ -38,6 +38,12 @@ const PAGE_BYTES: usize = 8 << 20;
 /// messages answers late.
 const ANSWER: Duration = Duration::from_secs(60);
 
+/// Longest wait for the broker to have back what was given back.
+const BACK: Duration = Duration::from_secs(60);
+
+/// Looks without a change after which it is not waited for any longer: somebody else takes them.
+const STILL_MAX: u32 = 6;
+
 /// Pages that are given back one by one, so that a quorum queue keeps its order. More than these
 /// go back in one: a classic queue sorts each page in among all that it has back, which took
 /// a queue of 200,000 more than half a minute.
@@ -213,8 +219,10 @@ impl Browser {
         if ends.len() > PAGES_MAX {
             ends.clear();
         }
+        let open = self.settler.open();
         let goodbye = async {
             self.settler.close_by_pages(ends).await;
+            let _ = tokio::time::timeout(BACK, self.wait_for_return(open)).await;
             self.link.close(deadline).await;
         };
         if tokio::time::timeout(deadline, goodbye).await.is_err() {
@@ -224,6 +232,27 @@ impl Browser {
             Some(failure) => Err(failure.to_owned()),
             None => Ok(()),
         }
+    }
+}
+
+impl Browser {
+    /// Waits until `open` messages are ready again: a large queue sorts them in for a while, and
+    /// who looked at it meanwhile would see only some.
+    async fn wait_for_return(&self, open: usize) -> Result<(), String> {
+        let (mut last, mut still) = (0, 0);
+        while still < STILL_MAX {
+            let options = QueueDeclareOptions { passive: true, ..Default::default() };
+            let name = short(&self.queue).map_err(|error| error.to_string())?;
+            let asked = self.channel.queue_declare(name, options, FieldTable::default());
+            let ready = self.answer(asked).await?.message_count();
+            if ready as usize >= open {
+                break;
+            }
+            still = if ready == last { still + 1 } else { 0 };
+            last = ready;
+            tokio::time::sleep(QUIET).await;
+        }
+        Ok(())
     }
 }
 

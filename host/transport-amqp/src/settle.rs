@@ -123,6 +123,11 @@ impl Settler {
         self.close().await;
     }
 
+    /// Deliveries handed out and not settled.
+    pub(crate) fn open(&self) -> usize {
+        self.lock().open
+    }
+
     /// Why the task ended before its time.
     pub(crate) fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)

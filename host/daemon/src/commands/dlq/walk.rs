@@ -26,7 +26,7 @@ const DELIVERY_LIMIT: i64 = 20;
 const DELIVERIES_NEAR: i64 = DELIVERY_LIMIT - 5;
 
 /// Time for giving back and saying goodbye.
-const CLOSE: Duration = Duration::from_secs(30);
+const CLOSE: Duration = Duration::from_secs(120);
 
 /// The letters of one queue, one after the other.
 pub(super) struct Walk {
