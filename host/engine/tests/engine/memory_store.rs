@@ -37,7 +37,7 @@ impl MemoryStore {
         Space { pipeline: "pipeline".into(), stage: "stage".into() }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "a store that is slow on purpose")]
+    #[expect(clippy::disallowed_methods, reason = "a slow store is one that takes time")]
     fn ask(&self, space: &Space) -> Result<MutexGuard<'_, Inner>, StateError> {
         assert_eq!(*space, Self::space());
         let mut inner = self.look();
