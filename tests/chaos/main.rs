@@ -18,7 +18,7 @@ use lockgate_tests::{Scene, report, target_dir};
 
 use plan::{Fault, Plan};
 
-/// The faults of the long run.
+/// The faults of half an hour.
 const LONG: [(Fault, u64); 7] = [
     (Fault::KillHost, 100),
     (Fault::DrainHost, 20),
@@ -44,7 +44,8 @@ fn a_seeded_schedule_of_faults_loses_nothing() -> Result<()> {
     let plan = match number("CHAOS_MINUTES")? {
         Some(minutes) => {
             let messages = number("CHAOS_MESSAGES")?.unwrap_or(1_000_000);
-            Plan::new(seed, messages, messages / (minutes * 60).max(1), &LONG)
+            let counts = LONG.map(|(fault, count)| (fault, (count * minutes).div_ceil(30)));
+            Plan::new(seed, messages, messages / (minutes * 60).max(1), &counts)
         }
         None => Plan::new(seed, 15_000, 500, &SHORT),
     };

@@ -44,7 +44,7 @@ impl Fault {
             Self::RestartBroker | Self::KillBroker => "port open",
             Self::Reset => "reset",
             Self::Hole => "noticed, network back",
-            Self::Latency => "start of the latency",
+            Self::Latency => "(200 messages out) its start",
         }
     }
 }

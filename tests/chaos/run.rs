@@ -17,6 +17,9 @@ use crate::traffic::Traffic;
 
 /// Messages after the last fault, over which the daemon's counters must equal the ledger's.
 const TAIL: u64 = 2_000;
+/// Most warnings and errors in the log a fault: two pipelines with a source and a target each, and
+/// some leeway for those that fail in more than one way.
+const LINES: u64 = 10;
 /// Seconds that the publisher may take for what it has to send before a fault.
 const DUE: u64 = 600;
 
@@ -31,6 +34,8 @@ pub(crate) struct Outcome {
     pub(crate) readings: (u64, Vec<String>),
     /// Where the daemon's counters and the ledger differ; empty when they do not.
     pub(crate) miscounted: Vec<String>,
+    /// Warnings and errors in the daemon's log, and the most that are no flood.
+    pub(crate) complaints: (u64, u64),
     /// The message that was taken away, when the run was to be found out.
     pub(crate) stolen: Option<u64>,
 }
@@ -77,8 +82,11 @@ pub(crate) fn run(plan: &Plan, scene: Scene, name: &str, steal: bool) -> Result<
     let verdict = traffic.ledger().verdict();
     let doubling = plan.faults.iter().filter(|(_, fault)| fault.doubles()).count() as u64;
     let doubled_at_most = doubling * PREFETCH * PIPELINES.len() as u64;
+    let bad = |line: &&str| line.contains("\"WARN\"") || line.contains("\"ERROR\"");
+    let complaints = stage.host.log().lines().filter(bad).count() as u64;
+    let complaints = (complaints, LINES * (plan.faults.len() as u64 + 1));
     let took = start.elapsed();
-    Ok(Outcome { verdict, doubled_at_most, times, took, readings, miscounted, stolen })
+    Ok(Outcome { verdict, doubled_at_most, times, took, readings, miscounted, complaints, stolen })
 }
 
 /// Waits until the publisher has sent so many.
@@ -137,6 +145,10 @@ impl Outcome {
         let (_, wrong) = &self.readings;
         if let Some(first) = wrong.first() {
             broken.push(format!("{} readings do not add up: {first}", wrong.len()));
+        }
+        let (complaints, most) = self.complaints;
+        if complaints > most {
+            broken.push(format!("{complaints} warnings and errors logged, more than {most}"));
         }
         broken
     }

@@ -52,7 +52,14 @@ struct State {
     watch: Option<Watch>,
 }
 
-/// Waits for each pipeline to deliver something more.
+/// Whose counts come next.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Process {
+    Same,
+    New,
+}
+
+/// Waits for each pipeline to have delivered so many.
 struct Watch {
     /// A reading that was begun before may still tell of another process.
     since: Instant,
@@ -75,13 +82,15 @@ impl Scrape {
         Self { shared, thread: Some(thread) }
     }
 
-    /// From now on looks for a delivery beyond those counted so far; beyond none in a `new` process.
-    pub(crate) fn watch(&self, new: bool) {
+    /// From now on looks for `more` deliveries than those counted so far; than none in a new
+    /// process.
+    pub(crate) fn watch(&self, process: Process, more: u64) {
         let mut state = self.shared.state();
         let none = vec![0; self.shared.pipelines.len()];
-        let known = state.latest.as_ref().filter(|_| !new);
-        let base = known
+        let known = state.latest.as_ref().filter(|_| process == Process::Same);
+        let counted = known
             .map_or(none, |latest| latest.counts.iter().map(|counts| counts.settled[0]).collect());
+        let base: Vec<_> = counted.into_iter().map(|count| count + more).collect();
         let first = vec![None; base.len()];
         state.watch = Some(Watch { since: Instant::now(), base, first });
     }
@@ -138,7 +147,7 @@ impl Shared {
             && at >= *since
         {
             for ((counts, base), first) in counts.iter().zip(base).zip(first) {
-                if counts.settled[0] > *base {
+                if counts.settled[0] >= *base {
                     first.get_or_insert(now);
                 }
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::message::OUTLETS;
 use crate::plan::Fault;
-use crate::scrape::Scrape;
+use crate::scrape::{Process, Scrape};
 use crate::traffic::Traffic;
 
 /// Deliveries in flight a pipeline: what a fault can double.
@@ -21,6 +21,9 @@ pub(crate) const PIPELINES: [&str; 2] = ["chaos", "chaos-keys"];
 const BACK: u64 = 120;
 /// Seconds; a silent peer is given up after two to two and a half of them.
 const HEARTBEAT: u64 = 5;
+
+/// Messages of each pipeline that a slow network lasts for.
+const SLOW: u64 = 200;
 
 pub(crate) struct Stage {
     pub(crate) scene: Scene,
@@ -32,7 +35,7 @@ pub(crate) struct Stage {
 /// How long things took that one fault set going.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
-    /// Until the first message was delivered, for each pipeline.
+    /// Until the first message was delivered, for each pipeline; with latency, the last of [`SLOW`].
     pub(crate) back: Vec<Duration>,
     /// Until a silent network was noticed by the sources.
     pub(crate) noticed: Option<Duration>,
@@ -79,7 +82,7 @@ impl Stage {
                 let since = Instant::now();
                 self.proxy.reset();
                 self.accepted(due)?;
-                self.scrape.watch(false);
+                self.scrape.watch(Process::Same, 1);
                 self.delivered(since, None)
             }
             Fault::Hole => {
@@ -89,7 +92,7 @@ impl Stage {
                 let start = Instant::now();
                 self.proxy.hole();
                 self.accepted(due)?;
-                self.scrape.watch(false);
+                self.scrape.watch(Process::Same, 1);
                 let since = Instant::now();
                 self.proxy.heal();
                 self.delivered(since, Some(since - start))
@@ -98,7 +101,7 @@ impl Stage {
                 let latency = Duration::from_millis(200);
                 let since = Instant::now();
                 self.proxy.trouble(Trouble { latency, ..Trouble::default() });
-                self.scrape.watch(false);
+                self.scrape.watch(Process::Same, SLOW);
                 let times = self.delivered(since, None)?;
                 self.proxy.heal();
                 Ok(times)
@@ -113,7 +116,7 @@ impl Stage {
         })?;
         let since = Instant::now();
         self.host.restart()?;
-        self.scrape.watch(true);
+        self.scrape.watch(Process::New, 1);
         self.delivered(since, None)
     }
 
@@ -124,7 +127,7 @@ impl Stage {
         thread::scope(|scope| {
             let starting = scope.spawn(|| start(rabbit));
             let since = rabbit.wait_open()?;
-            self.scrape.watch(false);
+            self.scrape.watch(Process::Same, 1);
             let times = self.delivered(since, None)?;
             starting.join().ok().context("the starter died")??;
             Ok(times)

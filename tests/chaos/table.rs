@@ -11,6 +11,7 @@ use crate::stage::{PIPELINES, PREFETCH, Times};
 pub(crate) fn markdown(plan: &Plan, outcome: &Outcome) -> String {
     let verdict = &outcome.verdict;
     let (readings, wrong) = &outcome.readings;
+    let (logged, flood) = outcome.complaints;
     let counters = if outcome.miscounted.is_empty() { "equal" } else { "NOT EQUAL" };
     let mut text = format!(
         "Seed {}, {} faults, {:.1} minutes; {} pipelines with a prefetch of {PREFETCH} each.\n\n\
@@ -31,6 +32,7 @@ pub(crate) fn markdown(plan: &Plan, outcome: &Outcome) -> String {
         ("out of order in their key", verdict.disordered.count.to_string()),
         ("doubled, at most", format!("{}, {}", verdict.doubled, outcome.doubled_at_most)),
         ("readings of the counters, that do not add up", format!("{readings}, {}", wrong.len())),
+        ("warnings and errors logged, at most", format!("{logged}, {flood}")),
         ("counters and ledger after the last fault", counters.to_owned()),
     ] {
         // Writing into a string does not fail.

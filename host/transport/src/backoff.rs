@@ -13,9 +13,10 @@ pub struct Backoff {
 }
 
 impl Default for Backoff {
-    /// 50 ms to 2 s: a broker that restarts is found again within two seconds.
+    /// 50 ms to 1 s: a broker that restarts is found again within a second, which leaves one for
+    /// logging in and declaring.
     fn default() -> Self {
-        Self { min: Duration::from_millis(50), max: Duration::from_secs(2) }
+        Self { min: Duration::from_millis(50), max: Duration::from_secs(1) }
     }
 }
 
