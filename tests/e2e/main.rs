@@ -9,6 +9,7 @@ mod drain;
 mod guest;
 mod hostile_plugin;
 mod hostile_publisher;
+mod malformed_bodies;
 mod orders;
 mod passthrough;
 mod restart;
