@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::print_stderr,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "helpers of tests, which fail this way"
 )]
 
