@@ -13,6 +13,7 @@ mod guest;
 mod hostile_plugin;
 mod hostile_publisher;
 mod machine;
+mod malformed_bodies;
 mod network;
 mod orders;
 mod passthrough;

@@ -79,6 +79,8 @@ struct Run<'a> {
     queues: Vec<String>,
     /// Where the queues' dead letters go: a queue without limits.
     grave: String,
+    /// The exchange that leads there, whatever the key.
+    tomb: String,
     /// Queues in which nothing stays.
     short_lived: Vec<String>,
     real: Box<dyn Sink>,
@@ -97,6 +99,7 @@ impl<'a> Run<'a> {
         let exchanges = (0..1 + draw.below(4)).map(|_| bench.name("exchange")).collect();
         let queues = (0..1 + draw.below(4)).map(|_| bench.name("queue")).collect();
         let grave = bench.name("grave");
+        let tomb = bench.name("tomb");
         let log = Vec::new();
         let mut run = Self {
             bench,
@@ -106,6 +109,7 @@ impl<'a> Run<'a> {
             exchanges,
             queues,
             grave,
+            tomb,
             short_lived: Vec::new(),
             real,
             model,
@@ -120,17 +124,25 @@ impl<'a> Run<'a> {
         self.queue(&grave, Table::new()).await;
         for name in self.exchanges.clone() {
             let kind = self.draw.pick(&KINDS);
-            self.log.push(format!("exchange {name} {kind}"));
-            self.broker.declare_exchange(&name, ExchangeOptions::new(kind)).unwrap();
-            self.bench.declare_exchange(&name, &kind.to_string(), false).await;
+            let mut arguments = Table::new();
+            if self.draw.one_in(4) {
+                let other = self.draw.below(self.exchanges.len());
+                arguments.set("alternate-exchange", Value::text(self.exchanges[other].clone()));
+            }
+            self.exchange(&name, kind, arguments).await;
         }
+        let tomb = self.tomb.clone();
+        self.exchange(&tomb, ExchangeKind::Fanout, Table::new()).await;
+        self.broker.bind_queue(&tomb, &grave, "", &Table::new()).unwrap();
+        self.bench.bind(&tomb, &grave, "", FieldTable::default()).await;
         for name in self.queues.clone() {
             let arguments = self.arguments(&name);
             self.queue(&name, arguments).await;
         }
-        for _ in 0..self.draw.below(8) {
+        for _ in 0..self.draw.below(10) {
             let exchange = self.exchanges[self.draw.below(self.exchanges.len())].clone();
             let queue = self.queues[self.draw.below(self.queues.len())].clone();
+            let other = self.exchanges[self.draw.below(self.exchanges.len())].clone();
             let key = self.draw.pick(&PATTERNS);
             let mut arguments = Table::new();
             if self.draw.one_in(2) {
@@ -141,10 +153,24 @@ impl<'a> Run<'a> {
                     }
                 }
             }
-            self.log.push(format!("bind {queue} to {exchange} by {key:?} {arguments:?}"));
-            self.broker.bind_queue(&exchange, &queue, key, &arguments).unwrap();
-            self.bench.bind(&exchange, &queue, key, fields(&arguments)).await;
+            if self.draw.one_in(4) {
+                self.log.push(format!("bind {other} to {exchange} by {key:?} {arguments:?}"));
+                self.broker.bind_exchange(&exchange, &other, key, &arguments).unwrap();
+                self.bench.bind_exchange(&exchange, &other, key, fields(&arguments)).await;
+            } else {
+                self.log.push(format!("bind {queue} to {exchange} by {key:?} {arguments:?}"));
+                self.broker.bind_queue(&exchange, &queue, key, &arguments).unwrap();
+                self.bench.bind(&exchange, &queue, key, fields(&arguments)).await;
+            }
         }
+    }
+
+    async fn exchange(&mut self, name: &str, kind: ExchangeKind, arguments: Table) {
+        self.log.push(format!("exchange {name} {kind} {arguments:?}"));
+        let fields = fields(&arguments);
+        let options = ExchangeOptions { arguments, ..ExchangeOptions::new(kind) };
+        self.broker.declare_exchange(name, options).unwrap();
+        self.bench.declare_exchange(name, &kind.to_string(), false, fields).await;
     }
 
     async fn queue(&mut self, name: &str, arguments: Table) {
@@ -156,9 +182,17 @@ impl<'a> Run<'a> {
 
     fn arguments(&mut self, name: &str) -> Table {
         let mut arguments = Table::new();
-        if self.draw.one_in(2) {
-            arguments.set("x-dead-letter-exchange", Value::text(""));
-            arguments.set("x-dead-letter-routing-key", Value::text(self.grave.clone()));
+        match self.draw.below(4) {
+            0 => {
+                arguments.set("x-dead-letter-exchange", Value::text(""));
+                arguments.set("x-dead-letter-routing-key", Value::text(self.grave.clone()));
+            }
+            1 => arguments.set("x-dead-letter-exchange", Value::text(self.tomb.clone())),
+            2 => {
+                arguments.set("x-dead-letter-exchange", Value::text(self.tomb.clone()));
+                arguments.set("x-dead-letter-routing-key", Value::text("dead"));
+            }
+            _ => {}
         }
         if self.draw.one_in(3) {
             let longest = self.draw.below(4) as i32;
@@ -217,7 +251,7 @@ impl<'a> Run<'a> {
         for queue in &all {
             self.bench.delete_queue(queue).await;
         }
-        for exchange in &self.exchanges {
+        for exchange in self.exchanges.iter().chain([&self.tomb]) {
             self.bench.delete_exchange(exchange).await;
         }
         count

@@ -6,6 +6,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lapin::types::FieldTable;
 use lockgate_message::{Head, Message, Property, PropertyValue, Table, Value};
 use lockgate_transport::{ConnectError, Outgoing, PutError, RoutingKey, Sink, SinkConnector};
 use lockgate_transport_amqp::AmqpSink;
@@ -77,7 +78,7 @@ async fn an_unknown_exchange_is_refused_before_anything_is_published() {
 async fn an_internal_exchange_is_never_taken_for_stored() {
     let Some(bench) = Bench::new().await else { return };
     let exchange = bench.name("internal");
-    bench.declare_exchange(&exchange, "direct", true).await;
+    bench.declare_exchange(&exchange, "direct", true, FieldTable::default()).await;
     let mut sink = bench.sink(&exchange).await;
     let results = limited(sink.put(&[copy(&exchange, "k", Message::default())])).await;
     let told = matches!(&results[..], [Err(PutError::Unknown(why))] if why.contains("internal"));

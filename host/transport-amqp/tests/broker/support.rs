@@ -158,7 +158,13 @@ impl Bench {
     }
 
     /// An exchange of this type.
-    pub(crate) async fn declare_exchange(&self, exchange: &str, kind: &str, internal: bool) {
+    pub(crate) async fn declare_exchange(
+        &self,
+        exchange: &str,
+        kind: &str,
+        internal: bool,
+        arguments: FieldTable,
+    ) {
         let kind = match kind {
             "direct" => ExchangeKind::Direct,
             "topic" => ExchangeKind::Topic,
@@ -166,14 +172,20 @@ impl Bench {
             _ => ExchangeKind::Headers,
         };
         let options = ExchangeDeclareOptions { durable: true, internal, ..Default::default() };
-        let table = FieldTable::default();
-        self.channel.exchange_declare(exchange.into(), kind, options, table).await.unwrap();
+        self.channel.exchange_declare(exchange.into(), kind, options, arguments).await.unwrap();
     }
 
     pub(crate) async fn bind(&self, exchange: &str, queue: &str, key: &str, with: FieldTable) {
         let options = QueueBindOptions::default();
         let bound =
             self.channel.queue_bind(queue.into(), exchange.into(), key.into(), options, with);
+        bound.await.unwrap();
+    }
+
+    /// What reaches `from` by `key` goes on to `to`.
+    pub(crate) async fn bind_exchange(&self, from: &str, to: &str, key: &str, with: FieldTable) {
+        let options = ExchangeBindOptions::default();
+        let bound = self.channel.exchange_bind(to.into(), from.into(), key.into(), options, with);
         bound.await.unwrap();
     }
 
