@@ -107,7 +107,7 @@ check: setup plugins
 	@cargo clippy --quiet $(plugins_args) --workspace --all-targets -- -D warnings
 	@cargo clippy --quiet $(sdk_args) --all-targets -- -D warnings
 	@cargo clippy --quiet $(trainer_args) --all-targets -- -D warnings
-	@cargo clippy --quiet $(fuzz_args) --all-targets -- -D warnings
+	@cargo clippy --quiet $(fuzz_args) --lib --test replay -- -D warnings
 	@if cargo deny --version >/dev/null 2>&1; then \
 	  for manifest in Cargo.toml plugins/Cargo.toml plugin-sdk/rust/Cargo.toml plugins/spam-check/trainer/Cargo.toml fuzz/Cargo.toml; do \
 	    cargo deny --offline --log-level error --config $(CURDIR)/deny.toml \

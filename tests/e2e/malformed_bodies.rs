@@ -2,6 +2,8 @@
 //! fault of the plugin or of the host. `LOCKGATE_LONG=1` takes the count of the acceptance;
 //! a failure prints its seed, and `LOCKGATE_SEED` repeats it.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail this way")]
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lockgate_engine::{Compiler, Engine, EngineConfig, Grants, Instance, Limits};
