@@ -32,7 +32,7 @@ struct Break {
     file: String,
     from: String,
     to: String,
-    /// `e2e`, or the package whose tests have it.
+    /// `e2e`, `chaos`, or the package whose tests have it.
     package: String,
     /// The test's name.
     test: String,
@@ -98,7 +98,7 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
         command
     };
     let build = match one.package.as_str() {
-        "e2e" => output(&mut cargo(&[
+        "e2e" | "chaos" => output(&mut cargo(&[
             "build",
             "--quiet",
             "--workspace",
@@ -108,6 +108,8 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
             "with-rabbit",
             "--test",
             "e2e",
+            "--test",
+            "chaos",
         ]))?,
         package => output(&mut cargo(&["test", "--quiet", "--no-run", "-p", package]))?,
     };
@@ -116,7 +118,7 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
         bail!("it does not compile");
     }
     let select = match one.package.as_str() {
-        "e2e" => ["--workspace", "--test", "e2e"].map(str::to_owned).to_vec(),
+        end @ ("e2e" | "chaos") => ["--workspace", "--test", end].map(str::to_owned).to_vec(),
         package => ["-p", package].map(str::to_owned).to_vec(),
     };
     // What is broken may well wait for ever, which is noticed too.
