@@ -25,8 +25,9 @@ use crate::settle::Settler;
 use crate::source::hand_out;
 use crate::topology::{Topology, short};
 
-/// Messages of one page at most; as many as a sink publishes in one block.
-const PAGE_MAX: u16 = 256;
+/// Messages of one page at most. A broker takes back what is given back consumer by consumer, and
+/// a classic queue sorts each in among all the others, so many small pages are slow to return.
+const PAGE_MAX: u16 = 4096;
 
 /// And of the first one: nobody knows yet how large they are.
 const PAGE_FIRST: u16 = 16;
@@ -44,9 +45,8 @@ const BACK: Duration = Duration::from_secs(60);
 /// Looks without a change after which it is not waited for any longer: somebody else takes them.
 const STILL_MAX: u32 = 6;
 
-/// Pages that are given back one by one, so that a quorum queue keeps its order. More than these
-/// go back in one: a classic queue sorts each page in among all that it has back, which took
-/// a queue of 200,000 more than half a minute.
+/// Pages that are given back one by one, so that a quorum queue keeps its order; more than these go
+/// back in one.
 const PAGES_MAX: usize = 200;
 
 /// Without a message for so long, the broker is asked whether there are more.
@@ -209,7 +209,7 @@ impl Browser {
     }
 
     /// Tells the broker all settlements, gives everything else back and closes, spending at most
-    /// `deadline`. The order stays; in a quorum queue only up to some 50,000 messages.
+    /// `deadline`. The order stays; in a quorum queue only as long as [`PAGES_MAX`] pages suffice.
     ///
     /// # Errors
     /// Why it is not known that the settlements reached the broker. What they did not reach is in

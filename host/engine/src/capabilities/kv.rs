@@ -191,7 +191,9 @@ impl Staging {
             }
             let bytes = key.len() + value.len();
             self.room(at, bytes)?;
-            self.ask(at, |access| access.store.room(&access.space, bytes))?;
+            // Known here: nothing is waited for.
+            let room = self.access.store.room(&self.access.space, bytes);
+            room.map_err(|error| self.refused(at, &error))?;
             self.stage(at, key, Change::Put { value: value.to_vec(), ttl });
             Ok(())
         }))
@@ -310,7 +312,11 @@ impl Staging {
         let answer = question(&self.access);
         self.waited += started.elapsed();
         self.access.note(answer.as_ref().err());
-        answer.map_err(|error| match error {
+        answer.map_err(|error| self.refused(at, &error))
+    }
+
+    fn refused(&mut self, at: usize, error: &StateError) -> KvError {
+        match error {
             StateError::Unavailable(_) => {
                 self.away = true;
                 self.wait(at);
@@ -321,7 +327,7 @@ impl Staging {
                 KvError::Quota
             }
             StateError::Invalid(_) => KvError::Invalid,
-        })
+        }
     }
 }
 

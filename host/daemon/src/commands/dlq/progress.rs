@@ -50,15 +50,17 @@ fn bar(done: u64, total: u64, what: &str) -> String {
     format!("[{hashes}{dots}] {percent:>3}%  {} of {}  {what}", count(done), count(total))
 }
 
+/// Letters published in one go: a block of a sink. So many may come twice if the process dies.
+pub(super) const BLOCK: usize = 256;
+
 /// Letters a second, at most.
 #[derive(Clone, Copy)]
 pub(super) struct Pace(pub(super) Option<f64>);
 
 impl Pace {
-    /// Letters in one go: a block of a sink, or what a quarter of a second allows.
-    pub(super) fn block(self) -> u64 {
-        const BLOCK: f64 = 256.0;
-        self.0.map_or(BLOCK, |rate| (rate / 4.0).clamp(1.0, BLOCK)) as u64
+    /// Letters to look at in one go: as many as there are, or what a quarter of a second allows.
+    pub(super) fn page(self) -> u64 {
+        self.0.map_or(u64::MAX, |rate| (rate / 4.0).clamp(1.0, BLOCK as f64) as u64)
     }
 
     /// When the letter after `sent` others may go, from the start on.
@@ -83,12 +85,12 @@ mod tests {
 
     #[test]
     fn the_pace_is_kept_on_average() {
-        let check = |rate, block, sent, millis| {
+        let check = |rate, page, sent, millis| {
             let pace = Pace(rate);
-            assert_eq!(pace.block(), block);
+            assert_eq!(pace.page(), page);
             assert_eq!(pace.due(sent), Duration::from_millis(millis));
         };
-        check(None, 256, 1_000_000, 0);
+        check(None, u64::MAX, 1_000_000, 0);
         check(Some(100.0), 25, 100, 1_000);
         check(Some(0.5), 1, 3, 6_000);
         check(Some(1e6), 256, 500_000, 500);

@@ -15,7 +15,7 @@ use super::as_text::{self, count};
 use super::letter::Letter;
 use super::place::{self, Place};
 use super::plan::To;
-use super::progress::{Pace, Progress};
+use super::progress::{BLOCK, Pace, Progress};
 use super::sinks::Sinks;
 use super::tally::Tally;
 use super::walk::Walk;
@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<ExitCode> 
     let start = Instant::now();
     while replay.broken.is_none() {
         let room = limit.saturating_sub(replay.tried());
-        let letters = match walk.next(room.min(pace.block())).await {
+        let mut letters = match walk.next(room.min(pace.page())).await {
             Ok(Some(letters)) => letters,
             Ok(None) => break,
             Err(error) => {
@@ -55,13 +55,18 @@ pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<ExitCode> 
             replay.pretend(letters, &to, &mut sinks, &mut walk).await;
             continue;
         }
-        if !wait(start + pace.due(replay.tried()), &walk).await {
-            letters.into_iter().for_each(|letter| walk.keep(letter));
-            break;
+        while !letters.is_empty() {
+            let rest = letters.split_off(letters.len().min(BLOCK));
+            let block = std::mem::replace(&mut letters, rest);
+            let at = start + pace.due(replay.tried());
+            if replay.broken.is_some() || walk.stopped() || !wait(at, &walk).await {
+                block.into_iter().for_each(|letter| walk.keep(letter));
+                continue;
+            }
+            replay.block(block, &to, &mut sinks, &mut walk).await;
+            let done = if arguments.limit.is_some() { replay.tried() } else { walk.looked() };
+            progress.show(done, &replay.counts());
         }
-        replay.block(letters, &to, &mut sinks, &mut walk).await;
-        let done = if arguments.limit.is_some() { replay.tried() } else { walk.looked() };
-        progress.show(done, &replay.counts());
     }
     progress.end();
     sinks.close().await;
