@@ -1,10 +1,11 @@
 //! Browser: gives out what stands in a queue, each message once, and keeps all of it until it is
 //! settled.
 //!
-//! It takes page after page, each with a consumer of its own that has the page for its prefetch
-//! and is cancelled before the page is given out. So a consumer never gets more than was asked
-//! for, acks or not, memory is bounded by a page, and what was given out stays with the channel:
-//! the broker does not send it again before it is given back.
+//! It takes page after page, each with a channel and a consumer of its own that has the page for its
+//! prefetch and is cancelled before the page is given out. So a consumer never gets more than was
+//! asked for, acks or not, memory is bounded by a page, and what was given out stays with its
+//! channel: the broker does not send it again before it is given back. One channel for all would
+//! make every ack slow, for the broker looks for it among all that the channel holds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use lapin::{Channel, Consumer};
 use lockgate_message::Delivery;
 use lockgate_transport::{ConnectError, SourceError};
 
-use crate::connection::{CONNECT, Link};
+use crate::connection::{CONNECT, Link, ok};
 use crate::guard::Inbox;
 use crate::settings::Endpoint;
 use crate::settle::Settler;
@@ -45,9 +46,9 @@ const BACK: Duration = Duration::from_secs(60);
 /// Looks without a change after which it is not waited for any longer: somebody else takes them.
 const STILL_MAX: u32 = 6;
 
-/// Pages that are given back one by one, so that a quorum queue keeps its order; more than these go
-/// back in one.
-const PAGES_MAX: usize = 200;
+/// Channels at most, of the 2,047 that a broker allows by default; pages after these share the
+/// last one.
+const CHANNELS_MAX: usize = 1000;
 
 /// Without a message for so long, the broker is asked whether there are more.
 const QUIET: Duration = Duration::from_millis(500);
@@ -60,15 +61,21 @@ const QUIET_MAX: u32 = 20;
 #[derive(Debug)]
 pub struct Browser {
     link: Link,
+    /// For questions.
     channel: Channel,
     inbox: Arc<Inbox>,
-    settler: Arc<Settler>,
+    pages: Vec<Page>,
     queue: String,
     ready: u64,
     left: u64,
     page: u16,
-    /// The last delivery tag of each page; a channel numbers from 1.
-    ends: Vec<u64>,
+}
+
+/// Where the messages of one page are settled.
+#[derive(Debug)]
+struct Page {
+    channel: Channel,
+    settler: Arc<Settler>,
 }
 
 impl Browser {
@@ -94,10 +101,8 @@ impl Browser {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let found = channel.queue_declare(name, options, FieldTable::default()).await;
         let ready = found.map_err(refused)?.message_count().into();
-        let settler = Settler::start(channel.clone());
-        let (queue, page) = (queue.to_owned(), PAGE_FIRST);
-        let ends = Vec::new();
-        Ok(Self { link, channel, inbox, settler, queue, ready, left: ready, page, ends })
+        let (queue, page, pages) = (queue.to_owned(), PAGE_FIRST, Vec::new());
+        Ok(Self { link, channel, inbox, pages, queue, ready, left: ready, page })
     }
 
     /// Messages that stood in the queue when it was opened, free for anybody to take.
@@ -118,9 +123,15 @@ impl Browser {
         if want == 0 {
             return Ok(page);
         }
-        self.take_page(want, &mut page).await.map_err(SourceError::Lost)?;
+        if self.pages.len() < CHANNELS_MAX {
+            let channel = self.answer(self.link.connection.create_channel()).await;
+            let channel = channel.map_err(SourceError::Lost)?;
+            self.pages.push(Page { settler: Settler::start(channel.clone()), channel });
+        }
+        if let Some(at) = self.pages.last() {
+            self.take_page(at, want, &mut page).await.map_err(SourceError::Lost)?;
+        }
         self.left -= page.len() as u64;
-        self.ends.push(self.ends.last().unwrap_or(&0) + page.len() as u64);
         if page.len() < want.into() {
             self.left = 0;
         }
@@ -131,39 +142,45 @@ impl Browser {
     }
 
     /// Fills `page` with `want` messages, or with fewer where there are no more.
-    async fn take_page(&self, want: u16, page: &mut Vec<Delivery>) -> Result<(), String> {
+    async fn take_page(
+        &self,
+        at: &Page,
+        want: u16,
+        page: &mut Vec<Delivery>,
+    ) -> Result<(), String> {
         let queue = || short(&self.queue).map_err(|error| error.to_string());
-        self.answer(self.channel.basic_qos(want, BasicQosOptions::default())).await?;
+        self.answer(at.channel.basic_qos(want, BasicQosOptions::default())).await?;
         let options = BasicConsumeOptions::default();
         let tag = short("").map_err(|error| error.to_string())?;
-        let consume = self.channel.basic_consume(queue()?, tag, options, FieldTable::default());
+        let consume = at.channel.basic_consume(queue()?, tag, options, FieldTable::default());
         let mut consumer = self.answer(consume).await?;
-        let filled = self.fill(want, page, &mut consumer).await;
+        let filled = self.fill(at, want, page, &mut consumer).await;
         // After a failure too, or the broker would send again what is given back.
         let options = BasicCancelOptions::default();
-        let cancelled = self.answer(self.channel.basic_cancel(consumer.tag(), options)).await;
+        let cancelled = self.answer(at.channel.basic_cancel(consumer.tag(), options)).await;
         filled.and(cancelled)?;
         // What came between the last look and the cancel.
-        hand_out(&self.inbox, &self.settler, want.into(), page);
+        hand_out(&self.inbox, &at.settler, want.into(), page);
         Ok(())
     }
 
     async fn fill(
         &self,
+        at: &Page,
         want: u16,
         page: &mut Vec<Delivery>,
         consumer: &mut Consumer,
     ) -> Result<(), String> {
         let mut quiet = 0;
         while page.len() < want.into() && !self.is_dry(quiet, page.len()).await? {
-            if hand_out(&self.inbox, &self.settler, want.into(), page) > 0 {
+            if hand_out(&self.inbox, &at.settler, want.into(), page) > 0 {
                 quiet = 0;
                 continue;
             }
             tokio::select! {
                 () = self.inbox.arrived() => {}
-                () = self.settler.ended() => {
-                    return Err(self.settler.failure().unwrap_or("connection gone").to_owned());
+                () = at.settler.ended() => {
+                    return Err(at.settler.failure().unwrap_or("connection gone").to_owned());
                 }
                 item = consumer.next() => return Err(match item {
                     Some(Err(error)) => self.link.explain(&error),
@@ -209,26 +226,26 @@ impl Browser {
     }
 
     /// Tells the broker all settlements, gives everything else back and closes, spending at most
-    /// `deadline`. The order stays; in a quorum queue only as long as [`PAGES_MAX`] pages suffice.
+    /// `deadline`. The order stays.
     ///
     /// # Errors
     /// Why it is not known that the settlements reached the broker. What they did not reach is in
     /// the queue.
-    pub async fn close(mut self, deadline: Duration) -> Result<(), String> {
-        let mut ends = std::mem::take(&mut self.ends);
-        if ends.len() > PAGES_MAX {
-            ends.clear();
-        }
-        let open = self.settler.open();
+    pub async fn close(self, deadline: Duration) -> Result<(), String> {
+        let open = self.pages.iter().map(|page| page.settler.open()).sum();
         let goodbye = async {
-            self.settler.close_by_pages(ends).await;
+            for Page { channel, settler } in &self.pages {
+                settler.close().await;
+                // Its answer says that the queue has the page back before the next one.
+                let _ = channel.close(200, ok()).await;
+            }
             let _ = tokio::time::timeout(BACK, self.wait_for_return(open)).await;
             self.link.close(deadline).await;
         };
         if tokio::time::timeout(deadline, goodbye).await.is_err() {
             return Err(format!("the broker did not answer within {deadline:?}"));
         }
-        match self.settler.failure() {
+        match self.pages.iter().find_map(|page| page.settler.failure()) {
             Some(failure) => Err(failure.to_owned()),
             None => Ok(()),
         }
@@ -258,6 +275,6 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        self.settler.abandon();
+        self.pages.iter().for_each(|page| page.settler.abandon());
     }
 }

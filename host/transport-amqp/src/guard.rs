@@ -82,8 +82,9 @@ pub(crate) enum GuardError {
 pub(crate) struct Guard {
     /// The delivery being read.
     current: Option<Partial>,
-    /// The last delivery tag seen; a channel numbers from 1 without gaps.
-    last_tag: u64,
+    /// The last delivery: its channel and its tag. A channel numbers from 1 without gaps, and who
+    /// goes on to another one does not come back.
+    last: Option<(u16, u64)>,
     /// The broker sent its protocol header instead of frames; nothing after it is ours.
     transparent: bool,
 }
@@ -139,7 +140,7 @@ impl Guard {
 
     /// Whether a delivery was ever begun: the connection is set up and consumes.
     fn consumes(&self) -> bool {
-        self.last_tag > 0
+        self.last.is_some()
     }
 
     /// Whether the frame belongs to a delivery, which it then advances.
@@ -166,10 +167,11 @@ impl Guard {
             return Err(GuardError::Broken("two deliveries at once"));
         }
         let deliver = Deliver::read(frame.payload).ok_or(GuardError::Broken("delivery method"))?;
-        if deliver.tag != self.last_tag.wrapping_add(1) {
+        let before = self.last.filter(|(channel, _)| *channel == frame.channel);
+        if deliver.tag != before.map_or(0, |(_, tag)| tag).wrapping_add(1) {
             return Err(GuardError::Broken("delivery tags are not in sequence"));
         }
-        self.last_tag = deliver.tag;
+        self.last = Some((frame.channel, deliver.tag));
         self.current = Some(Partial { channel: frame.channel, deliver, content: None });
         Ok(true)
     }

@@ -43,8 +43,6 @@ struct Inbound {
     /// The task was woken and has not looked yet.
     woken: bool,
     closing: bool,
-    /// See [`Settler::close_by_pages`].
-    pages: Vec<u64>,
 }
 
 impl Inbound {
@@ -115,14 +113,6 @@ impl Settler {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
-    /// As [`Settler::close`], giving back page by page: `ends` are the last tags of the pages, in
-    /// order. What several consumers hold, a quorum queue takes back consumer by consumer, in no
-    /// order; so each page goes back by itself.
-    pub(crate) async fn close_by_pages(&self, ends: Vec<u64>) {
-        self.lock().pages = ends;
-        self.close().await;
-    }
-
     /// Deliveries handed out and not settled.
     pub(crate) fn open(&self) -> usize {
         self.lock().open
@@ -180,11 +170,7 @@ async fn tell_all(settler: &Settler, channel: &Channel) -> Result<(), String> {
         // Polled together: one wait for all of them, and in this order to the socket.
         within(try_join_all(tells.drain(..).map(|told| tell(channel, told)))).await?;
         if closing {
-            let pages = std::mem::take(&mut settler.lock().pages);
-            for tag in ledger.last_open(&pages) {
-                within(give_back(channel, tag)).await?;
-            }
-            return within(give_back(channel, 0)).await;
+            return within(give_back(channel)).await;
         }
         let next = ledger.next();
         if settler.lock().may_sleep(next.is_some()) {
@@ -223,10 +209,10 @@ async fn tell(channel: &Channel, told: Tell) -> lapin::Result<()> {
     }
 }
 
-/// Gives everything unsettled back up to `tag`, 0 for all, by a nack, which brokers do not count
-/// as a failed delivery, as they do a lost connection. The delivery of `tag` must be unsettled.
-async fn give_back(channel: &Channel, tag: u64) -> lapin::Result<()> {
-    channel.basic_nack(tag, BasicNackOptions { requeue: true, multiple: true }).await
+/// Gives everything unsettled back by a nack, which brokers do not count as a failed delivery,
+/// as they do a lost connection. Tag 0 stands for all.
+async fn give_back(channel: &Channel) -> lapin::Result<()> {
+    channel.basic_nack(0, BasicNackOptions { requeue: true, multiple: true }).await
 }
 
 #[cfg(test)]

@@ -120,14 +120,6 @@ impl Ledger {
         [prefix, behind, retry].into_iter().flatten().min()
     }
 
-    /// Of each stretch of tags that ends with one of `ends`, which ascend, the last open one.
-    pub(super) fn last_open(&self, ends: &[u64]) -> Vec<u64> {
-        let open = self.entries.iter().filter(|(_, state)| *state == State::Open);
-        let mut open = open.map(|(tag, _)| *tag).peekable();
-        let last = |end: &u64| std::iter::from_fn(|| open.next_if(|tag| tag <= end)).last();
-        ends.iter().filter_map(last).collect()
-    }
-
     /// Moves the settled front into the prefix.
     fn sweep(&mut self, now: Instant) {
         while let Some((tag, state)) = self.entries.front().copied() {

@@ -181,17 +181,6 @@ fn what_is_told_takes_no_room() {
     }
 }
 
-#[test]
-fn what_is_open_is_given_back_page_by_page() {
-    let mut ledger = Ledger::default();
-    (1..=9).for_each(|tag| ledger.handed(tag));
-    let now = Instant::now();
-    [1, 3, 5, 6].into_iter().for_each(|tag| ledger.settled(tag, Settlement::Ack, now));
-    ledger.due(now, true, &mut Vec::new());
-    assert_eq!(ledger.last_open(&[3, 6, 8]), [2, 4, 8]);
-    assert!(ledger.last_open(&[1]).is_empty());
-}
-
 /// Everything the ledger knows, kept in the plainest way, to say what must be told by now.
 #[derive(Default)]
 struct Naive {
