@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use lockgate_message::state::{self, Claimed, Space, Staged, StateError, Store, Write};
 use lockgate_message::{
     Change, Delta, Emitted, Failure, Fault, FaultKind, Head, Message, Outcome, Value, Verdict,
 };
@@ -23,12 +24,56 @@ use tokio::sync::watch;
 
 type Judge = Arc<dyn Fn(&Input<'_>) -> Verdict + Send + Sync>;
 
-struct Closure(Judge, OnError, Option<RetryPolicy>);
-struct Open(Judge);
+struct Closure(Judge, OnError, Option<RetryPolicy>, Option<Arc<Notes>>);
+struct Open(Judge, Option<Arc<Notes>>, Vec<(usize, Staged)>);
 
 impl Stage for Open {
     fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>) {
         verdicts.extend(batch.iter().map(|input| (self.0)(input)));
+        if let Some(notes) = &self.1 {
+            let keep = |input: &Input<'_>| Write {
+                space: Space { pipeline: "test".into(), stage: "stage".into() },
+                key: input.message.body().to_vec(),
+                change: state::Change::Keep { claim: 1, ttl: Duration::from_secs(1) },
+            };
+            let staged = batch.iter().map(|input| Staged::new(notes.clone(), vec![keep(input)]));
+            self.2 = staged.enumerate().collect();
+        }
+    }
+
+    fn staged(&mut self) -> Vec<(usize, Staged)> {
+        std::mem::take(&mut self.2)
+    }
+}
+
+/// A store that notes what it is told, and how things stood then.
+struct Notes {
+    broker: Broker,
+    /// Keys, with the messages that were out and those that were not acked.
+    committed: Mutex<Vec<(String, usize, usize)>>,
+    released: Mutex<Vec<String>>,
+}
+
+impl Store for Notes {
+    fn get(&self, _: &Space, _: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(None)
+    }
+    fn claim(&self, _: &Space, _: &[u8]) -> Result<Claimed, StateError> {
+        Ok(Claimed::Ours(1))
+    }
+    fn release(&self, _: &Space, key: &[u8], _: u64) {
+        self.released.lock().unwrap().push(String::from_utf8(key.to_vec()).unwrap());
+    }
+    fn add(&self, _: &Space, _: &[u8], _: i64, _: Duration) -> Result<i64, StateError> {
+        Ok(0)
+    }
+    fn commit(&self, writes: &[Write]) -> Result<(), StateError> {
+        let (out, open) =
+            (self.broker.depth("out").unwrap(), self.broker.queue_stats("in").unwrap().unsettled);
+        let key = |write: &Write| String::from_utf8(write.key.clone()).unwrap();
+        let noted = writes.iter().map(|write| (key(write), out, open));
+        self.committed.lock().unwrap().extend(noted);
+        Ok(())
     }
 }
 
@@ -37,7 +82,7 @@ impl StageFactory for Closure {
         "stage"
     }
     fn open(&self, _: usize) -> Result<Box<dyn Stage>, String> {
-        Ok(Box::new(Open(self.0.clone())))
+        Ok(Box::new(Open(self.0.clone(), self.3.clone(), Vec::new())))
     }
     fn on_error(&self) -> OnError {
         self.1
@@ -56,6 +101,8 @@ struct Bench {
     dead_letter: bool,
     /// Of every stage, where it differs from the settings.
     policy: Option<RetryPolicy>,
+    /// Where every stage keeps a claim of each message.
+    notes: Option<Arc<Notes>>,
 }
 
 const QUICK: Backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(5) };
@@ -80,7 +127,7 @@ impl Bench {
             reconnect: QUICK,
             ..Settings::default()
         };
-        Self { broker, settings, judges: Vec::new(), dead_letter: true, policy: None }
+        Self { broker, settings, judges: Vec::new(), dead_letter: true, policy: None, notes: None }
     }
 
     fn stage(self, judge: impl Fn(&Input<'_>) -> Verdict + Send + Sync + 'static) -> Self {
@@ -119,7 +166,8 @@ impl Bench {
         let source = SourceSettings { queue: "in".into(), prefetch: 200, declare: None };
         let sinks = MemorySinkConnector::new(&self.broker, vec![route(""), route("empty")]);
         let stages = self.judges.iter().map(|(judge, on_error)| {
-            Arc::new(Closure(judge.clone(), *on_error, self.policy)) as Arc<dyn StageFactory>
+            Arc::new(Closure(judge.clone(), *on_error, self.policy, self.notes.clone()))
+                as Arc<dyn StageFactory>
         });
         let parts = Parts {
             name: "test".into(),
@@ -423,6 +471,26 @@ async fn exactly_the_unroutable_are_dead_lettered() {
     ends.counted(&[("delivered", 1800), ("dead_lettered", 200)]);
     ends.check("dead", (0..2000).filter(|n| n % 10 == 0));
     ends.check("out", (0..2000).filter(|n| n % 10 != 0));
+}
+
+#[tokio::test]
+async fn state_is_stored_after_the_confirms_before_the_ack_and_only_with_success() {
+    let mut bench = Bench::new().stage(|input| {
+        let route = if number(input).is_multiple_of(2) { "nowhere" } else { "default" };
+        Verdict::Route { routes: vec![route.into()], delta: Delta::default() }
+    });
+    let notes = Arc::new(Notes {
+        broker: bench.broker.clone(),
+        committed: Mutex::default(),
+        released: Mutex::default(),
+    });
+    bench.notes = Some(notes.clone());
+    bench.settings.lanes = 1;
+    bench.publish(4);
+    bench.run().await.counted(&[("delivered", 2), ("dead_lettered", 2)]);
+    let committed = notes.committed.lock().unwrap();
+    assert_eq!(*committed, [("1".to_owned(), 2, 4), ("3".to_owned(), 2, 4)]);
+    assert_eq!(*notes.released.lock().unwrap(), ["0", "2"]);
 }
 
 #[tokio::test]
