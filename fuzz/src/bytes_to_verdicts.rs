@@ -48,7 +48,9 @@ fn check(verdict: &Verdict, reasons: &[Reason], emitted: usize) {
             listed(reason.as_ref(), reasons);
             clean(text);
         }
-        Verdict::Retry { text, .. } | Verdict::Fail { text, .. } => clean(text),
+        Verdict::Retry { text, .. } | Verdict::Wait { text, .. } | Verdict::Fail { text, .. } => {
+            clean(text);
+        }
         Verdict::Fault(Fault { kind, text }) => {
             assert!(matches!(kind, FaultKind::BadOutput | FaultKind::OutputTooLarge));
             clean(text);
