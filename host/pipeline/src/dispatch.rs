@@ -238,7 +238,9 @@ impl Dispatcher {
             };
             let kind = match (&copy.kind, &job.fate) {
                 (Kind::Deferral(_), _) => {
-                    self.stay(jobs, &copy, &cause.text);
+                    // One message that does not fit says nothing about the queues.
+                    let all = &*cause.reason != "invalid";
+                    self.stay(jobs, &copy, &cause.text, all);
                     continue;
                 }
                 // The first failed copy of a job writes its dead letter.
@@ -300,13 +302,17 @@ impl Dispatcher {
     /// The copy by which a job waits for its next try in a queue, if it is to.
     fn deferral(&self, at: usize, job: &Job, delay: Duration, counted: bool) -> Option<Pending> {
         let Wait::Queue { sink, queue } = &self.settings.wait else { return None };
-        let refused = self.refused.is_some_and(|at| at.elapsed() < NO_QUEUES);
-        if refused || !retry::is_long(delay, counted) {
+        if self.is_refused() || !retry::is_long(delay, counted) {
             return None;
         }
         let (delay_queue, outgoing) = retry::deferral(&job.delivery, delay, queue);
         let kind = Kind::Deferral(delay_queue);
         Some(Pending { job: at, sink: *sink, outgoing, refusals: 0, kind })
+    }
+
+    /// Whether a retry queue was refused a short while ago.
+    fn is_refused(&self) -> bool {
+        self.refused.is_some_and(|at| at.elapsed() < NO_QUEUES)
     }
 
     /// Makes the delay queues that `pending` needs. What may not wait in one waits in memory.
@@ -327,18 +333,21 @@ impl Dispatcher {
                     ready.push(copy);
                 }
                 Err(ConnectError::Retry(_)) => ready.push(copy),
-                Err(fatal) => self.stay(jobs, &copy, &fatal.to_string()),
+                Err(fatal) => self.stay(jobs, &copy, &fatal.to_string(), true),
             }
         }
         ready
     }
 
-    /// Lets a job wait in memory that may not wait in its queue.
-    fn stay(&mut self, jobs: &mut [Option<Job>], copy: &Pending, why: &str) {
+    /// Lets a job wait in memory that may not wait in its queue; with `all`, and the others too for
+    /// a while.
+    fn stay(&mut self, jobs: &mut [Option<Job>], copy: &Pending, why: &str, all: bool) {
         let Some(job) = jobs.get_mut(copy.job).and_then(Option::take) else { return };
         let queue = copy.outgoing.routing_key();
-        tracing::warn!(queue, error = why, "cannot wait in a retry queue, waiting in memory");
-        self.refused = Some(Instant::now());
+        if all && !self.is_refused() {
+            tracing::warn!(queue, error = why, "no waiting in retry queues, waiting in memory");
+            self.refused = Some(Instant::now());
+        }
         match job.fate {
             Fate::Retry { delay, .. } => self.retry_in_memory(job, delay),
             Fate::Done | Fate::DeadLetter(_) => self.requeue(job),

@@ -15,6 +15,9 @@ const STEP: Duration = Duration::from_millis(100);
 /// Longest wait in memory of what has not failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longest wait in a queue that brokers take, 2³² − 1 ms; a plugin cannot ask for more.
+const LONGEST: Duration = Duration::from_millis(u32::MAX as u64);
+
 const ATTEMPT: &str = "attempt";
 const FIRST_FAILED_AT: &str = "first-failed-at";
 
@@ -45,6 +48,7 @@ pub(crate) fn deferral(
     while step < delay {
         step = step.saturating_mul(2);
     }
+    let step = step.min(LONGEST);
     let name = format!("{queue}.retry.{}ms", step.as_millis());
     let mut message = delivery.message.clone();
     let origin = delivery.message.head();

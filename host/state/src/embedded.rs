@@ -10,6 +10,7 @@ mod memory;
 mod open;
 mod tables;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -214,7 +215,9 @@ impl Inner {
     /// Uses the file. After an error it is closed: redb asks for that, and nothing else.
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, Failure>) -> Result<T, StateError> {
         let result = match &*self.file.read().unwrap_or_else(PoisonError::into_inner) {
-            Ok(db) => work(db),
+            // redb asserts what it believes it has checked; a lane must not die of that.
+            Ok(db) => catch_unwind(AssertUnwindSafe(|| work(db)))
+                .unwrap_or_else(|_| Err(redb::Error::Corrupted("unreadable".to_owned()).into())),
             Err(why) => return Err(StateError::Unavailable(why.clone())),
         };
         result.map_err(|error| {

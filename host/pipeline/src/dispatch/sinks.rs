@@ -137,7 +137,10 @@ impl Sinks {
         let Some(sink) = self.live.get_mut(index).and_then(Option::as_mut) else {
             return Err(ConnectError::Retry("the sink is not connected".to_owned()));
         };
-        let declared = sink.declare(queue).await;
+        let declared = tokio::select! {
+            declared = sink.declare(queue) => declared,
+            () = abandoned(self.phase.clone()) => Err(ConnectError::Retry("stopped".to_owned())),
+        };
         if let Err(ConnectError::Retry(why)) = &declared
             && let Some(sink) = self.live.get_mut(index).and_then(Option::take)
         {
