@@ -25,7 +25,17 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     fate: Arc<Fate>,
+    /// Task to end with the connection.
+    pub(crate) watch: Option<AbortHandle>,
     _cut: Cut,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(watch) = &self.watch {
+            watch.abort();
+        }
+    }
 }
 
 /// Ends the socket and the pump when dropped. Without it a client thread could wait for ever on
@@ -64,7 +74,7 @@ impl Link {
         );
         let connection =
             connecting.await.map_err(|error| fault::connect(endpoint, &error, &fate))?;
-        Ok(Self { connection, fate, _cut: cut })
+        Ok(Self { connection, fate, watch: None, _cut: cut })
     }
 
     /// `error` as text, or what the guard knows better.
@@ -81,11 +91,6 @@ impl Link {
 
     pub(crate) fn is_live(&self) -> bool {
         self.connection.status().connected()
-    }
-
-    /// The broker takes no publishes for now (memory or disk alarm).
-    pub(crate) fn blocked(&self) -> bool {
-        self.connection.status().blocked()
     }
 
     /// Largest frame, bytes, as agreed with the broker.

@@ -112,8 +112,10 @@ impl AmqpSink {
         if let Some(link) = shared.upgrade().filter(|link| link.is_live()) {
             return Ok(link);
         }
-        let link = Arc::new(Link::open(&self.manner.endpoint, "sink", None).await?);
+        let mut link = Link::open(&self.manner.endpoint, "sink", None).await?;
         self.status.connected(&link);
+        link.watch = Some(self.status.watch(&link, &self.manner.endpoint));
+        let link = Arc::new(link);
         *shared = Arc::downgrade(&link);
         Ok(link)
     }
@@ -146,7 +148,6 @@ impl AmqpSink {
             limits,
             mandatory,
             confirm_timeout,
-            status: self.status.clone(),
             dead: None,
         })
     }
@@ -204,7 +205,6 @@ struct LiveSink {
     limits: Limits,
     mandatory: bool,
     confirm_timeout: Duration,
-    status: Arc<Status>,
     /// Why nothing can be published any more.
     dead: Option<String>,
 }
@@ -317,25 +317,15 @@ impl LiveSink {
     ) -> Result<(), String> {
         let mut settled = std::pin::pin!(settled);
         let mut waited = Duration::ZERO;
-        let mut blocked = false;
-        loop {
+        while waited < self.confirm_timeout {
             let look = LOOK.min(self.confirm_timeout - waited);
-            match tokio::time::timeout(look, &mut settled).await {
-                Ok(result) => {
-                    if blocked {
-                        self.status.tell_blocked(&self.endpoint, false);
-                    }
-                    return result;
-                }
-                Err(_) if self.link.blocked() => {
-                    blocked = true;
-                    self.status.tell_blocked(&self.endpoint, true);
-                }
-                Err(_) => waited += look,
+            if let Ok(result) = tokio::time::timeout(look, &mut settled).await {
+                return result;
             }
-            if waited >= self.confirm_timeout {
-                return Err(format!("no confirm within {:?}", self.confirm_timeout));
+            if !self.link.connection.status().blocked() {
+                waited += look;
             }
         }
+        Err(format!("no confirm within {:?}", self.confirm_timeout))
     }
 }

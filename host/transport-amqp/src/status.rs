@@ -1,9 +1,11 @@
 //! Status: how a connection is, for health checks and metrics.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use lapin::ConnectionStatus;
+use futures_util::StreamExt;
+use lapin::{ConnectionStatus, Event};
+use tokio::task::AbortHandle;
 
 use crate::connection::Link;
 use crate::settings::Endpoint;
@@ -13,14 +15,15 @@ use crate::settings::Endpoint;
 pub struct Status {
     current: Mutex<Option<ConnectionStatus>>,
     connects: AtomicU64,
-    /// That the broker blocks has been logged, and not yet that it does not.
-    told_blocked: AtomicBool,
+    /// The broker takes no publishes; set after it was logged.
+    blocked: AtomicBool,
 }
 
 impl Status {
     pub(crate) fn connected(&self, link: &Link) {
         let status = link.connection.status().clone();
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+        self.blocked.store(false, Ordering::Release);
         self.connects.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -31,20 +34,29 @@ impl Status {
 
     /// Whether the broker takes no publishes for now (a memory or disk alarm).
     pub fn is_blocked(&self) -> bool {
-        self.of(|status| status.connected() && status.blocked())
+        self.blocked.load(Ordering::Acquire) && self.is_connected()
     }
 
-    /// Logs that the broker blocks publishes, or does not any more: once, whichever of the lanes
-    /// notices it.
-    pub(crate) fn tell_blocked(&self, broker: &Endpoint, blocked: bool) {
-        if self.told_blocked.swap(blocked, Ordering::AcqRel) == blocked {
-            return;
-        }
-        if blocked {
-            tracing::warn!(%broker, "the broker blocks publishes (memory or disk alarm), waiting");
-        } else {
-            tracing::info!(%broker, "the broker takes publishes again");
-        }
+    /// Logs every change of the broker's mind about publishes, until the handle is used.
+    pub(crate) fn watch(self: &Arc<Self>, link: &Link, broker: &Endpoint) -> AbortHandle {
+        let mut events = Box::pin(link.connection.events_listener());
+        let (status, broker) = (self.clone(), broker.clone());
+        let watching = async move {
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::ConnectionBlocked(reason) => {
+                        tracing::warn!(%broker, reason, "the broker blocks publishes, waiting");
+                        status.blocked.store(true, Ordering::Release);
+                    }
+                    Event::ConnectionUnblocked => {
+                        tracing::info!(%broker, "the broker takes publishes again");
+                        status.blocked.store(false, Ordering::Release);
+                    }
+                    _ => {}
+                }
+            }
+        };
+        tokio::spawn(watching).abort_handle()
     }
 
     /// Connections made after the first.
