@@ -1,34 +1,36 @@
 //! Dispatch: publishes what the chain left of a batch, waits for the confirms, settles.
 //!
 //! One task per lane; it owns the lane's sinks, so one publish channel has one user. A block is
-//! carried out whole before the next one starts: what is refused for a while, or whose outcome is
-//! unknown, is put again here, in order, while the lane's queue and then the source back up.
+//! put whole before the next one starts: what is refused for a while, or whose outcome is unknown,
+//! is put again here, in order, while the lane's queue and then the source back up. What its stages
+//! staged is stored while the next block is put.
 
+mod finish;
 mod sinks;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lockgate_message::state::Staged;
-use lockgate_message::{Outcome, Settlement};
 use lockgate_transport::{ConnectError, DelayQueue, Outgoing, PutError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::condition::Component;
 use crate::dead_letter::Writer;
-use crate::intake::{Flow, Phase};
+use crate::intake::Phase;
 use crate::job::{Cause, Fate, Job};
 use crate::lane::LaneQueue;
 use crate::retry;
-use crate::settings::{Settings, Wait};
-use crate::stats::Stats;
+use crate::settings::Wait;
 
+pub(crate) use finish::Finish;
 pub(crate) use sinks::Sinks;
 use sinks::pause;
 
 /// Most messages carried out as one block; a block's publishes are pipelined. A crash doubles at
-/// most this many a lane, and blocks of 256 were measured to reach the broker's limit.
+/// most this many a lane, twice as many where stages keep state. Blocks of 256 were measured to
+/// reach the broker's limit.
 const BLOCK: usize = 256;
 /// Puts of one message into a retry queue before it waits in memory.
 const DEFERRALS: u32 = 3;
@@ -36,15 +38,13 @@ const DEFERRALS: u32 = 3;
 const NO_QUEUES: Duration = Duration::from_secs(60);
 
 pub(crate) struct Dispatcher {
-    pub(crate) lane: usize,
     pub(crate) sinks: Sinks,
     pub(crate) dead_letters: Option<Arc<Writer>>,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) stats: Arc<Stats>,
     /// The lane's own queue, for messages that are tried again.
     pub(crate) queue: Arc<LaneQueue>,
-    pub(crate) flow: Arc<Flow>,
-    pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) finish: Arc<Finish>,
+    /// The block before this one, if its state is still being stored.
+    pub(crate) finishing: Option<JoinHandle<()>>,
     /// When a message could last not wait in a queue.
     pub(crate) refused: Option<Instant>,
     /// Delay queues that are there.
@@ -87,6 +87,7 @@ impl Dispatcher {
             }
             self.carry_out(block).await;
         }
+        self.finished().await;
         self.sinks.close().await;
     }
 
@@ -112,8 +113,8 @@ impl Dispatcher {
     }
 
     async fn carry_out(&mut self, block: Vec<Job>) {
-        if *self.phase.borrow() == Phase::Abandon {
-            return block.into_iter().for_each(|job| self.requeue(job));
+        if *self.finish.phase.borrow() == Phase::Abandon {
+            return block.into_iter().for_each(|job| self.finish.requeue(job));
         }
         let mut jobs = Vec::with_capacity(block.len());
         let mut pending = Vec::with_capacity(block.len());
@@ -147,45 +148,29 @@ impl Dispatcher {
             jobs.push(Some(job));
         }
         self.put_all(&mut jobs, pending).await;
-        if !self.commit(&mut jobs).await {
-            return jobs.into_iter().flatten().for_each(|job| self.requeue(job));
-        }
-        self.settle(jobs.into_iter().flatten());
-    }
-
-    /// Stores what stages staged for messages that are done, before these are acked: a message
-    /// that comes again must find what was remembered of it. False when told to abandon.
-    async fn commit(&mut self, jobs: &mut [Option<Job>]) -> bool {
+        let mut jobs: Vec<_> = jobs.into_iter().flatten().collect();
         let mut staged = Vec::new();
-        for job in jobs.iter_mut().flatten() {
+        for job in &mut jobs {
             match job.fate {
                 Fate::Done => staged.append(&mut job.staged),
                 _ => job.staged.clear(),
             }
         }
-        let mut failures = 0u32;
-        while !staged.is_empty() {
-            let committing = tokio::task::spawn_blocking(move || {
-                let result = Staged::commit_all(&mut staged);
-                (staged, result)
-            });
-            let Ok((rest, result)) = committing.await else {
-                return false;
-            };
-            staged = rest;
-            if let Err(error) = result {
-                failures = failures.saturating_add(1);
-                self.stats.conditions.bad(Component::State, self.lane, error);
-                let delay = self.settings.reconnect.delay(failures, u64::from(failures) * 7919);
-                if !pause(self.phase.clone(), delay).await {
-                    return false;
-                }
-            }
+        if staged.is_empty() {
+            return self.finish.settle(jobs);
         }
-        if failures > 0 {
-            self.stats.conditions.good(Component::State, self.lane);
+        // One commit at a time: what is staged is stored in the order of the blocks.
+        self.finished().await;
+        self.finishing = Some(tokio::spawn(self.finish.clone().store(jobs, staged)));
+    }
+
+    /// Waits until the block before is settled.
+    async fn finished(&mut self) {
+        if let Some(finishing) = self.finishing.take()
+            && let Err(error) = finishing.await
+        {
+            tracing::error!(%error, "a block was not settled");
         }
-        true
     }
 
     /// Puts every copy until each is stored or its job is abandoned (taken out of `jobs`).
@@ -193,8 +178,8 @@ impl Dispatcher {
         let mut rounds = 0u32;
         while !pending.is_empty() {
             if rounds > 0 {
-                let delay = self.settings.reconnect.delay(rounds, u64::from(rounds) * 7919);
-                if !pause(self.phase.clone(), delay).await {
+                let delay = self.finish.settings.reconnect.delay(rounds, u64::from(rounds) * 7919);
+                if !pause(self.finish.phase.clone(), delay).await {
                     return self.abandon(jobs, &pending);
                 }
                 // What the broker will deliver again anyway need not be doubled.
@@ -204,7 +189,7 @@ impl Dispatcher {
                     };
                     let live = slot.as_ref().is_some_and(|job| job.delivery.ack.is_live());
                     if !live && let Some(job) = slot.take() {
-                        self.requeue(job);
+                        self.finish.requeue(job);
                     }
                     live
                 });
@@ -217,7 +202,7 @@ impl Dispatcher {
             pending = self.round(jobs, ready).await;
         }
         if rounds > 1 {
-            self.stats.conditions.good(Component::DeadLetter, self.lane);
+            self.finish.stats.conditions.good(Component::DeadLetter, self.finish.lane);
         }
     }
 
@@ -225,7 +210,7 @@ impl Dispatcher {
     async fn round(&mut self, jobs: &mut [Option<Job>], pending: Vec<Pending>) -> Vec<Pending> {
         let start = Instant::now();
         let results = self.sinks.put(&pending).await;
-        self.stats.confirm_seconds.observe(start.elapsed(), pending.len() as u64);
+        self.finish.stats.confirm_seconds.observe(start.elapsed(), pending.len() as u64);
         let mut again = Vec::new();
         for (mut copy, result) in pending.into_iter().zip(results) {
             let Some(verdict) = self.judge(&mut copy, result) else {
@@ -277,7 +262,7 @@ impl Dispatcher {
                     self.delay_queues.remove(&queue.name);
                 }
                 copy.refusals += 1;
-                if copy.refusals < self.settings.retry.attempts {
+                if copy.refusals < self.finish.settings.retry.attempts {
                     return None;
                 }
                 ("nacked", text)
@@ -285,7 +270,7 @@ impl Dispatcher {
             Err(error) => {
                 // A dead letter that cannot be stored holds its lane: dropping it is not ours
                 // to decide.
-                self.stats.conditions.bad(Component::DeadLetter, self.lane, error);
+                self.finish.stats.conditions.bad(Component::DeadLetter, self.finish.lane, error);
                 return None;
             }
         };
@@ -301,7 +286,7 @@ impl Dispatcher {
 
     /// The copy by which a job waits for its next try in a queue, if it is to.
     fn deferral(&self, at: usize, job: &Job, delay: Duration, counted: bool) -> Option<Pending> {
-        let Wait::Queue { sink, queue } = &self.settings.wait else { return None };
+        let Wait::Queue { sink, queue } = &self.finish.settings.wait else { return None };
         if self.is_refused() || !retry::is_long(delay, counted) {
             return None;
         }
@@ -350,67 +335,22 @@ impl Dispatcher {
         }
         match job.fate {
             Fate::Retry { delay, .. } => self.retry_in_memory(job, delay),
-            Fate::Done | Fate::DeadLetter(_) => self.requeue(job),
+            Fate::Done | Fate::DeadLetter(_) => self.finish.requeue(job),
         }
     }
 
     fn abandon(&self, jobs: &mut [Option<Job>], pending: &[Pending]) {
         for copy in pending {
             if let Some(job) = jobs.get_mut(copy.job).and_then(Option::take) {
-                self.requeue(job);
+                self.finish.requeue(job);
             }
         }
-    }
-
-    /// Gives the delivery back to the source's broker.
-    fn requeue(&self, job: Job) {
-        drop(job);
-        self.stats.settled(self.lane, &[(Outcome::Requeued, 1)]);
-        self.flow.settled(1);
     }
 
     /// Lets the delivery wait, unacked, for its next try; given back at once when draining.
     fn retry_in_memory(&self, job: Job, delay: Duration) {
         if let Some(delivery) = self.queue.retry(job.delivery, delay) {
-            drop(delivery);
-            // Counted first: whoever sees the flow idle may read the counts.
-            self.stats.settled(self.lane, &[(Outcome::Requeued, 1)]);
-            self.flow.settled(1);
+            self.finish.requeue(delivery);
         }
-    }
-
-    fn settle(&self, jobs: impl Iterator<Item = Job>) {
-        let now = Instant::now();
-        let (mut delivered, mut filtered, mut dead, mut deferred) = (0, 0, 0, 0);
-        for Job { delivery, fate, delivered: published, .. } in jobs {
-            self.stats.delivery_seconds.observe(now.duration_since(delivery.received), 1);
-            let settlement = match fate {
-                Fate::DeadLetter(_) => {
-                    dead += 1;
-                    // Without a target of ours the broker's own policy applies.
-                    if self.dead_letters.is_some() { Settlement::Ack } else { Settlement::Reject }
-                }
-                // In its retry queue; it comes again from there.
-                Fate::Retry { .. } => {
-                    deferred += 1;
-                    Settlement::Ack
-                }
-                Fate::Done => {
-                    *(if published { &mut delivered } else { &mut filtered }) += 1;
-                    Settlement::Ack
-                }
-            };
-            delivery.ack.settle(settlement);
-        }
-        self.stats.settled(
-            self.lane,
-            &[
-                (Outcome::Delivered, delivered),
-                (Outcome::Filtered, filtered),
-                (Outcome::DeadLettered, dead),
-                (Outcome::Deferred, deferred),
-            ],
-        );
-        self.flow.settled((delivered + filtered + dead + deferred) as usize);
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::chain::Chain;
 use crate::condition::Component;
 use crate::dead_letter::Writer;
-use crate::dispatch::{Dispatcher, Sinks};
+use crate::dispatch::{Dispatcher, Finish, Sinks};
 use crate::executor::Executor;
 use crate::intake::{Flow, Intake, Phase};
 use crate::job::{Fate, Job};
@@ -265,8 +265,15 @@ impl Lanes {
             }
             self.stats.conditions.good(Component::Target, by);
         }
-        let dispatcher = Dispatcher {
+        let finish = Finish {
             lane,
+            dead_letters: self.dead_letters.is_some(),
+            settings: self.settings.clone(),
+            stats: self.stats.clone(),
+            flow: self.flow.clone(),
+            phase: self.phase.clone(),
+        };
+        let dispatcher = Dispatcher {
             sinks: Sinks::new(
                 lane,
                 self.connectors.clone(),
@@ -276,11 +283,9 @@ impl Lanes {
                 self.phase.clone(),
             ),
             dead_letters: self.dead_letters.clone(),
-            settings: self.settings.clone(),
-            stats: self.stats.clone(),
             queue,
-            flow: self.flow.clone(),
-            phase: self.phase.clone(),
+            finish: Arc::new(finish),
+            finishing: None,
             refused: None,
             delay_queues: HashSet::new(),
         };
