@@ -14,7 +14,11 @@ const HEARTBEAT: &str = "heartbeat = 2";
 #[test]
 fn a_half_open_connection_is_given_up() -> Result<()> {
     let count = long(4_000, 40_000);
-    let mut trial = Trial::start(Scene::shared("half-open")?, heartbeats)?;
+    // Nothing but the heartbeats can notice.
+    let patient = |text: String| {
+        heartbeats(text).replace("routing_key =", "confirm_timeout = 600, routing_key =")
+    };
+    let mut trial = Trial::start(Scene::shared("half-open")?, patient)?;
     let publisher = trial.scene.publish("load", count).pass().with("--rate=800").spawn()?;
     trial.scene.topology().reach(&trial.scene.named("out"), 1, Deadline::after(60))?;
     trial.begin();
@@ -30,9 +34,10 @@ fn a_half_open_connection_is_given_up() -> Result<()> {
 #[test]
 fn confirms_that_never_arrive_are_waited_for_no_longer_than_said() -> Result<()> {
     let count = long(2_000, 20_000);
-    let patience =
-        |text: String| text.replace("routing_key =", "confirm_timeout = 2, routing_key =");
-    let mut trial = Trial::start(Scene::shared("mute")?, patience)?;
+    // Nothing but that time can notice.
+    let settings = "heartbeat = 300, confirm_timeout = 2, routing_key =";
+    let impatient = |text: String| text.replace("routing_key =", settings);
+    let mut trial = Trial::start(Scene::shared("mute")?, impatient)?;
     trial.begin();
     trial.proxy.trouble(Trouble { mute: Some("sink"), ..Trouble::default() });
     trial.publish("load", count)?;

@@ -17,6 +17,8 @@ use crate::shell::output;
 
 /// Seconds that a test has.
 const PATIENCE: &str = "120";
+/// What `timeout` ends with then.
+const TIMED_OUT: i32 = 124;
 
 #[derive(Deserialize)]
 struct List {
@@ -134,10 +136,37 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
             .env("LOCKGATE_PLUGINS_DIR", &paths.modules),
     )?;
     let said = String::from_utf8_lossy(&tested.stdout);
+    let late = tested.status.code() == Some(TIMED_OUT);
     ensure!(
-        said.contains("running 1 test") || said.contains("FAILED") || !tested.status.success(),
-        "there is no test {}",
+        late || said.contains("running 1 test") || said.contains("FAILED"),
+        "no test {} was run",
         one.test
     );
-    Ok(!tested.status.success())
+    Ok(late || said.contains("test result: FAILED"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every row of the failure matrix names a test that some break has been seen to fail.
+    #[test]
+    fn every_row_of_the_failure_matrix_has_a_break() {
+        let guide = include_str!("../../docs/guide/delivery.md");
+        let list: List = toml::from_str(include_str!("../../tests/breaks.toml")).unwrap();
+        let matrix = guide.split_once("## What can fail").unwrap().1;
+        let matrix = matrix.split_once("\n## ").unwrap().0;
+        let mut rows = 0;
+        for row in matrix.lines().filter(|line| line.starts_with("| ")) {
+            let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+            let [failure, _, _, tests] = cells[..] else { panic!("{row}") };
+            if tests.trim() == "test" {
+                continue;
+            }
+            let broken = |test: &str| list.breaks.iter().any(|one| one.test == test);
+            assert!(tests.split('`').any(broken), "no break for: {failure}");
+            rows += 1;
+        }
+        assert!(rows > 30, "{rows} rows");
+    }
 }
