@@ -66,6 +66,24 @@ fn a_claim_has_a_lease_and_one_that_ran_out_is_another_s() {
     assert_eq!(b.claim(&s, b"m"), Ok(Claimed::Kept));
 }
 
+/// A message may be in flight for longer than a lease.
+#[test]
+fn a_claim_that_is_held_is_renewed() {
+    let server = Server::start();
+    let store = open(&server.url());
+    let s = space("renewal");
+    let claim = ours(store.claim(&s, b"k"));
+    let key = "lockgate:orders:renewal:c:k";
+    // Past the first renewal, before the end of the lease.
+    assert_eq!(server.say(&format!("PEXPIRE {key} 30000")).as_deref(), Some(":1"));
+    until("a longer lease", || {
+        let left = server.say(&format!("PTTL {key}")).unwrap();
+        left.trim_start_matches(':').parse::<i64>().unwrap() > 30_000
+    });
+    store.commit(&[keep(&s, b"k", claim, LONG)]).unwrap();
+    assert_eq!(store.claim(&s, b"k"), Ok(Claimed::Kept));
+}
+
 #[test]
 fn a_server_that_restarts_is_found_again() {
     let mut server = Server::start();
