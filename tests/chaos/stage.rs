@@ -209,15 +209,9 @@ fn pipelines(traffic: &Traffic, url: &str) -> [String; 2] {
         )
     };
     let route = |name: &str, key: &str| {
-        format!(
-            "[route.{name}]\namqp = {{ exchange = \"{exchange}\", routing_key = \"{key}\", \
-             heartbeat = {HEARTBEAT} }}\n"
-        )
+        format!("[route.{name}]\namqp = {{ exchange = \"{exchange}\", routing_key = \"{key}\" }}\n")
     };
-    let tail = format!(
-        "[dead_letter]\namqp = {{ exchange = \"\", routing_key = \"{dead}\", \
-         heartbeat = {HEARTBEAT} }}\n"
-    );
+    let tail = format!("[dead_letter]\namqp = {{ exchange = \"\", routing_key = \"{dead}\" }}\n");
     let stages = "[[stage]]\nname = \"wanted\"\nplugin = \"filter\"\n\
         config = { when = 'body.kind != \"drop\"' }\n\
         [[stage]]\nname = \"by-kind\"\nplugin = \"route\"\n\

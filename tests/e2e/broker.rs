@@ -74,6 +74,33 @@ fn a_deleted_target_exchange_is_waited_for() -> Result<()> {
     trial.nothing_lost("load", count)
 }
 
+/// The broker closes channels, for an ack that it does not know or one that it waited for too long
+/// (406): there are others at once.
+#[test]
+fn channels_that_the_broker_closes_are_opened_anew() -> Result<()> {
+    let count = long(10_000, 50_000);
+    let mut trial = Trial::start(Scene::own("channels")?, |text| text)?;
+    // The only channels are to be the daemon's.
+    trial.host.freeze()?;
+    trial.publish("load", count)?;
+    trial.begin();
+    trial.host.go_on()?;
+    trial.scene.topology().reach(&trial.scene.named("out"), 1, Deadline::after(60))?;
+    let unknown = "[rabbit_channel:do(One, {'basic.ack', 1000000000, false}) \
+                   || One <- rabbit_channel:list()]";
+    trial.scene.rabbit()?.ctl(&["eval", &format!("{unknown}.")])?;
+    let name = trial.scene.name();
+    until("the channels to be lost", Deadline::after(60), || {
+        trial.host.alive()?;
+        let lost = trial.host.metric(&["lockgate_transport_reconnects_total{", name])?;
+        Ok((lost > 0.0).then_some(()))
+    })?;
+    trial.over()?;
+    let lines = trial.complaints();
+    ensure!(lines.iter().any(|line| line.contains("unknown delivery tag")), "{lines:?}");
+    trial.nothing_lost("load", count)
+}
+
 /// Without permissions nothing can be declared or consumed; with them everything goes on.
 #[test]
 fn permissions_that_are_withdrawn_and_given_back_are_waited_for() -> Result<()> {

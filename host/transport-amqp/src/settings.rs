@@ -80,8 +80,8 @@ pub struct RouteSettings {
     /// Seconds the broker has for confirming a block.
     #[serde(default = "default_confirm_timeout")]
     pub confirm_timeout: u16,
-    #[serde(default = "default_heartbeat")]
-    pub heartbeat: u16,
+    /// Seconds; 10 unless set.
+    pub heartbeat: Option<u16>,
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub auth_mechanism: Option<String>,
@@ -167,7 +167,7 @@ impl RouteSettings {
             grants: Vec::new(),
             max_body: default_max_body(),
             confirm_timeout: default_confirm_timeout(),
-            heartbeat: default_heartbeat(),
+            heartbeat: None,
             username: None,
             password: None,
             auth_mechanism: None,
@@ -221,6 +221,7 @@ impl RouteSettings {
                 ("password", self.password.is_some()),
                 ("auth_mechanism", self.auth_mechanism.is_some()),
                 ("tls", self.tls.is_some()),
+                ("heartbeat", self.heartbeat.is_some()),
                 ("connection_name", self.connection_name.is_some()),
             ]
             .into_iter()
@@ -235,7 +236,7 @@ impl RouteSettings {
             password: self.password.as_ref(),
             auth_mechanism: self.auth_mechanism.as_deref(),
             tls: self.tls.as_ref(),
-            heartbeat: self.heartbeat,
+            heartbeat: self.heartbeat.unwrap_or_else(default_heartbeat),
             connection_name: self.connection_name.as_deref(),
         })
         .map(Some)

@@ -102,7 +102,7 @@ fn everything_wrong_with_a_route_is_told() {
         ("exchange = 'x'", &[][..]),
         ("exchange = ''", &[]),
         ("exchange = 'x'\nconfirm_timeout = 0\nmax_body = 0", &["confirm_timeout", "max_body"]),
-        ("exchange = 'x'\npassword = 's3cret'", &["password"]),
+        ("exchange = 'x'\nheartbeat = 5\npassword = 's3cret'", &["password", "heartbeat"]),
         ("exchange = ''\ndeclare = {}", &["declare"]),
         ("exchange = 'x'\nurl = 'amqp://u:s3cret@h:x'", &["url"]),
     ] {
