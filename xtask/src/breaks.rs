@@ -40,6 +40,15 @@ struct Break {
     test: String,
 }
 
+impl Break {
+    /// The text of its file, broken.
+    fn broken(&self, text: &str) -> Result<String> {
+        let (from, to) = (self.from.trim_end_matches('\n'), self.to.trim_end_matches('\n'));
+        ensure!(text.matches(from).count() == 1, "{} has that place not exactly once", self.file);
+        Ok(text.replacen(from, to, 1))
+    }
+}
+
 /// Runs all, or those whose test's name contains one of `only`.
 pub(crate) fn run_all(paths: &Paths, only: &[String]) -> Result<()> {
     let list = fs::read_to_string(paths.root.join("tests/breaks.toml"))?;
@@ -86,10 +95,7 @@ fn copy(paths: &Paths, tree: &Path) -> Result<()> {
 
 fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
     let file = tree.join(&one.file);
-    let text = fs::read_to_string(&file)?;
-    let (from, to) = (one.from.trim_end_matches('\n'), one.to.trim_end_matches('\n'));
-    ensure!(text.matches(from).count() == 1, "{} has that place not exactly once", one.file);
-    fs::write(&file, text.replacen(from, to, 1))?;
+    fs::write(&file, one.broken(&fs::read_to_string(&file)?)?)?;
     // Never the folder of the whole tree: cargo tells packages apart by their place in a workspace,
     // so that what is built broken would be taken for the whole one.
     let target = paths.target.join("breaks-build");
@@ -148,6 +154,16 @@ fn noticed(paths: &Paths, tree: &Path, one: &Break) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_break_has_its_place() {
+        let list: List = toml::from_str(include_str!("../../tests/breaks.toml")).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for one in &list.breaks {
+            let text = fs::read_to_string(root.join(&one.file)).unwrap();
+            one.broken(&text).context(one.what.clone()).unwrap();
+        }
+    }
 
     /// Every row of the failure matrix names a test that some break has been seen to fail.
     #[test]
