@@ -68,10 +68,20 @@ impl Entry {
         }
         let conditions = self.stats.conditions.list().into_iter();
         let mut waiting: Vec<_> = conditions.map(|(what, why)| (what.name(), why)).collect();
-        let target = Component::Target.name();
-        if !waiting.iter().any(|(what, _)| *what == target) {
-            let trouble = self.sinks.iter().find_map(|sink| sink.trouble());
-            waiting.extend(trouble.map(|why| (target, why)));
+        let without = |(stage, plugin): &(String, Arc<Configured>)| {
+            let why =
+                || format!("stage `{stage}` gets no answer from the store, its messages wait");
+            plugin.is_without_state().then(why)
+        };
+        let others = [
+            (Component::Target, self.sinks.iter().find_map(|sink| sink.trouble())),
+            (Component::State, self.stages.iter().find_map(without)),
+        ];
+        for (component, trouble) in others {
+            let what = component.name();
+            if !waiting.iter().any(|(known, _)| *known == what) {
+                waiting.extend(trouble.map(|why| (what, why)));
+            }
         }
         waiting
     }

@@ -144,9 +144,14 @@ fn key(source: &lockgate_config::KeySource) -> KeySource {
 
 /// What a stage's plugin may do.
 pub(crate) fn grants(stage: &StageSpec) -> Grants {
-    let wanted = stage.grant.iter();
-    let known = wanted.filter_map(|one| lockgate_engine::Capability::from_name(one.name()));
-    known.fold(Grants::default(), Grants::with)
+    let granted = stage.grant.iter().map(|one| match one {
+        lockgate_config::Capability::Log => lockgate_engine::Capability::Log,
+        lockgate_config::Capability::Metrics => lockgate_engine::Capability::Metrics,
+        lockgate_config::Capability::Kv => lockgate_engine::Capability::Kv,
+        lockgate_config::Capability::Clock => lockgate_engine::Capability::Clock,
+        lockgate_config::Capability::Random => lockgate_engine::Capability::Random,
+    });
+    granted.fold(Grants::default(), Grants::with)
 }
 
 /// What a stage's plugin may use.

@@ -47,7 +47,8 @@ pub(crate) enum Command {
         /// Pipeline files, or folders of them.
         #[arg(default_value = "pipelines")]
         paths: Vec<PathBuf>,
-        /// Also connect to the brokers and look whether queues and exchanges are there.
+        /// Also connect to the brokers: make what the pipelines declare, as `run` does, and look whether
+        /// the rest is there. Takes no message.
         #[arg(long)]
         broker: bool,
         #[arg(long, value_enum, default_value_t = Format::Text)]

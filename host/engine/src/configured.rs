@@ -109,6 +109,11 @@ impl Configured {
         self.breaker.is_open()
     }
 
+    /// Whether its messages wait for a store that does not answer.
+    pub fn is_without_state(&self) -> bool {
+        self.kv.as_ref().is_some_and(KvAccess::is_away)
+    }
+
     /// What the stage did so far, over all lanes.
     pub fn stats(&self) -> StatsSnapshot {
         self.shared.stats.snapshot()

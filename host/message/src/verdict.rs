@@ -27,8 +27,8 @@ pub enum Verdict {
     /// Again, at the earliest after this time; attempts are counted.
     Retry { after: Option<Duration>, text: String },
     /// Again after this time. It waits for others (a copy in flight, a limit, a store that is
-    /// away), so no attempt is counted.
-    Wait { after: Duration, text: String },
+    /// away), so no attempt is counted; with `away` for the store alone.
+    Wait { after: Duration, text: String, away: bool },
     /// The plugin could not do its work on this message.
     Fail { failure: Failure, text: String },
     /// The call itself failed.

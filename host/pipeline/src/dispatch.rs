@@ -32,23 +32,31 @@ use sinks::pause;
 /// most this many a lane, twice as many where stages keep state. Blocks of 256 were measured to
 /// reach the broker's limit.
 const BLOCK: usize = 256;
+/// Puts of one copy without an answer, after which it is put alone: if it is what makes a broker
+/// close the channel, the sink can tell then.
+const SUSPECT: u32 = 3;
+/// How long a message waits whose dead letter can be stored nowhere, in longest pauses between two
+/// connections: 30 s.
+const STUCK: u32 = 30;
 /// Puts of one message into a retry queue before it waits in memory.
 const DEFERRALS: u32 = 3;
 /// Time for which no retry queue is tried after one refused.
 const NO_QUEUES: Duration = Duration::from_secs(60);
 
 pub(crate) struct Dispatcher {
-    pub(crate) sinks: Sinks,
-    pub(crate) dead_letters: Option<Arc<Writer>>,
+    sinks: Sinks,
+    dead_letters: Option<Arc<Writer>>,
     /// The lane's own queue, for messages that are tried again.
-    pub(crate) queue: Arc<LaneQueue>,
-    pub(crate) finish: Arc<Finish>,
+    queue: Arc<LaneQueue>,
+    finish: Arc<Finish>,
     /// The block before this one, if its state is still being stored.
-    pub(crate) finishing: Option<JoinHandle<()>>,
+    finishing: Option<JoinHandle<()>>,
     /// When a message could last not wait in a queue.
-    pub(crate) refused: Option<Instant>,
+    refused: Option<Instant>,
+    /// When the log said last that a dead letter can be stored nowhere.
+    stuck: Option<Instant>,
     /// Delay queues that are there.
-    pub(crate) delay_queues: HashSet<String>,
+    delay_queues: HashSet<String>,
 }
 
 /// A copy still to be confirmed.
@@ -57,6 +65,8 @@ struct Pending {
     sink: usize,
     outgoing: Outgoing,
     refusals: u32,
+    /// Puts without an answer.
+    unknown: u32,
     kind: Kind,
 }
 
@@ -75,9 +85,22 @@ enum Kind {
 enum Verdict {
     Stored,
     Failed(Cause),
+    /// It can be stored nowhere, not even as an envelope.
+    Stuck(String),
 }
 
 impl Dispatcher {
+    pub(crate) fn new(
+        sinks: Sinks,
+        dead_letters: Option<Arc<Writer>>,
+        queue: Arc<LaneQueue>,
+        finish: Finish,
+    ) -> Self {
+        let (finishing, refused, stuck, delay_queues) = Default::default();
+        let finish = Arc::new(finish);
+        Self { sinks, dead_letters, queue, finish, finishing, refused, stuck, delay_queues }
+    }
+
     /// Runs until the lane's thread has ended and its last job is settled.
     pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Vec<Job>>) {
         while let Some(mut block) = self.next(&mut jobs).await {
@@ -119,6 +142,11 @@ impl Dispatcher {
         let mut jobs = Vec::with_capacity(block.len());
         let mut pending = Vec::with_capacity(block.len());
         for mut job in block {
+            // It comes again, and its neighbours with it: published now it could overtake them.
+            if !job.delivery.ack.is_live() {
+                self.finish.requeue(job);
+                continue;
+            }
             let at = jobs.len();
             match job.fate {
                 Fate::DeadLetter(ref cause) => {
@@ -141,6 +169,7 @@ impl Dispatcher {
                     sink: copy.sink,
                     outgoing: copy.outgoing,
                     refusals: 0,
+                    unknown: 0,
                     kind: Kind::Copy,
                 })),
             }
@@ -175,10 +204,11 @@ impl Dispatcher {
 
     /// Puts every copy until each is stored or its job is abandoned (taken out of `jobs`).
     async fn put_all(&mut self, jobs: &mut [Option<Job>], mut pending: Vec<Pending>) {
-        let mut rounds = 0u32;
+        let (mut rounds, mut failures) = (0u32, 0u32);
         while !pending.is_empty() {
-            if rounds > 0 {
-                let delay = self.finish.settings.reconnect.delay(rounds, u64::from(rounds) * 7919);
+            if failures > 0 {
+                let delay =
+                    self.finish.settings.reconnect.delay(failures, u64::from(failures) * 7919);
                 if !pause(self.finish.phase.clone(), delay).await {
                     return self.abandon(jobs, &pending);
                 }
@@ -198,8 +228,12 @@ impl Dispatcher {
             if !self.sinks.connect_for(&pending).await {
                 return self.abandon(jobs, &pending);
             }
+            let alone = pending.iter().any(|copy| copy.unknown >= SUSPECT);
+            let rest = if alone { pending.split_off(1) } else { Vec::new() };
             let ready = self.declare(jobs, pending).await;
             pending = self.round(jobs, ready).await;
+            failures = if pending.is_empty() { 0 } else { failures.saturating_add(1) };
+            pending.extend(rest);
         }
         if rounds > 1 {
             self.finish.stats.conditions.good(Component::DeadLetter, self.finish.lane);
@@ -217,10 +251,15 @@ impl Dispatcher {
                 again.push(copy);
                 continue;
             };
-            let (Verdict::Failed(cause), Some(Some(job))) = (verdict, jobs.get_mut(copy.job))
-            else {
-                continue;
+            let cause = match verdict {
+                Verdict::Stored => continue,
+                Verdict::Failed(cause) => cause,
+                Verdict::Stuck(why) => {
+                    self.set_aside(jobs, &copy, &why);
+                    continue;
+                }
             };
+            let Some(Some(job)) = jobs.get_mut(copy.job) else { continue };
             let kind = match (&copy.kind, &job.fate) {
                 (Kind::Deferral(_), _) => {
                     // One message that does not fit says nothing about the queues.
@@ -251,8 +290,14 @@ impl Dispatcher {
                 }
                 ("unknown", text)
             }
-            Err(PutError::Unknown(_)) => return None,
-            Err(PutError::Invalid(text)) if copy.kind != Kind::Envelope => ("invalid", text),
+            Err(PutError::Unknown(_)) => {
+                copy.unknown = copy.unknown.saturating_add(1);
+                return None;
+            }
+            Err(PutError::Invalid(text)) if copy.kind == Kind::Envelope => {
+                return Some(Verdict::Stuck(text));
+            }
+            Err(PutError::Invalid(text)) => ("invalid", text),
             Err(PutError::Unroutable(text)) if copy.kind == Kind::Copy => ("unroutable", text),
             Err(PutError::Unroutable(text) | PutError::Nacked(text))
                 if matches!(copy.kind, Kind::Copy | Kind::Deferral(_)) =>
@@ -281,7 +326,7 @@ impl Dispatcher {
     fn letter(&self, at: usize, job: &Job, cause: &Cause, kind: Kind) -> Option<Pending> {
         let writer = self.dead_letters.as_ref()?;
         let outgoing = writer.write(&job.delivery, cause, kind == Kind::Envelope);
-        Some(Pending { job: at, sink: writer.target.sink, outgoing, refusals: 0, kind })
+        Some(Pending { job: at, sink: writer.target.sink, outgoing, refusals: 0, unknown: 0, kind })
     }
 
     /// The copy by which a job waits for its next try in a queue, if it is to.
@@ -292,7 +337,7 @@ impl Dispatcher {
         }
         let (delay_queue, outgoing) = retry::deferral(&job.delivery, delay, queue);
         let kind = Kind::Deferral(delay_queue);
-        Some(Pending { job: at, sink: *sink, outgoing, refusals: 0, kind })
+        Some(Pending { job: at, sink: *sink, outgoing, refusals: 0, unknown: 0, kind })
     }
 
     /// Whether a retry queue was refused a short while ago.
@@ -337,6 +382,23 @@ impl Dispatcher {
             Fate::Retry { delay, .. } => self.retry_in_memory(job, delay),
             Fate::Done | Fate::DeadLetter(_) => self.finish.requeue(job),
         }
+    }
+
+    /// Lets a job wait, unacked, whose dead letter can be stored nowhere: dropping it is not ours to
+    /// decide, and it must hold up no other.
+    fn set_aside(&mut self, jobs: &mut [Option<Job>], copy: &Pending, why: &str) {
+        let Some(job) = jobs.get_mut(copy.job).and_then(Option::take) else { return };
+        let pause = self.finish.settings.reconnect.max.saturating_mul(STUCK);
+        if self.stuck.is_none_or(|at| at.elapsed() >= pause) {
+            self.stuck = Some(Instant::now());
+            let id = job.delivery.message.head().properties.message_id.as_deref();
+            tracing::error!(
+                message_id = id,
+                error = why,
+                "a dead letter can be stored nowhere; its message stays in the source's queue, unacked"
+            );
+        }
+        self.retry_in_memory(job, pause);
     }
 
     fn abandon(&self, jobs: &mut [Option<Job>], pending: &[Pending]) {

@@ -165,6 +165,10 @@ fn fail(stage: &OpenStage, job: &mut Job, live: Live, verdict: Verdict, next: &m
         Verdict::Retry { after, text } => {
             again(stage, job, after, cause(stage, "retry".into(), text));
         }
+        // Messages that one became can wait for each other, and would for ever.
+        Verdict::Wait { after, text, away: false } if job.emitted > 1 => {
+            again(stage, job, Some(after), cause(stage, "retry".into(), text));
+        }
         Verdict::Wait { after, .. } => job.worsen(Fate::Retry { delay: after, counted: false }),
         Verdict::Fail { failure: Failure::Dependency, text } => {
             again(stage, job, None, cause(stage, "dependency".into(), text));

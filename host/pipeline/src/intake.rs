@@ -157,7 +157,11 @@ impl Intake {
         let (mut stop, mut abandon) = (self.phase.clone(), self.phase.clone());
         loop {
             let next = async {
-                let room = self.flow.room(limit).await;
+                let room = tokio::select! {
+                    biased;
+                    room = self.flow.room(limit) => room,
+                    lost = source.lost() => return Err(lost),
+                };
                 source.next(room.min(TAKE), &mut taken).await
             };
             let step = tokio::select! {

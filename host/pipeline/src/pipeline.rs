@@ -1,6 +1,5 @@
 //! Assembles a pipeline from its parts, starts it, stops it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use lockgate_message::{Delivery, Outcome};
@@ -273,22 +272,15 @@ impl Lanes {
             flow: self.flow.clone(),
             phase: self.phase.clone(),
         };
-        let dispatcher = Dispatcher {
-            sinks: Sinks::new(
-                lane,
-                self.connectors.clone(),
-                sinks,
-                self.settings.reconnect,
-                self.stats.clone(),
-                self.phase.clone(),
-            ),
-            dead_letters: self.dead_letters.clone(),
-            queue,
-            finish: Arc::new(finish),
-            finishing: None,
-            refused: None,
-            delay_queues: HashSet::new(),
-        };
+        let sinks = Sinks::new(
+            lane,
+            self.connectors.clone(),
+            sinks,
+            self.settings.reconnect,
+            self.stats.clone(),
+            self.phase.clone(),
+        );
+        let dispatcher = Dispatcher::new(sinks, self.dead_letters.clone(), queue, finish);
         self.dispatchers.push(tokio::spawn(dispatcher.run(jobs_taken)));
         Ok(())
     }

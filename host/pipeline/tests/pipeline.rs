@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use lockgate_message::state::{self, Claimed, Space, Staged, StateError, Store, Write};
 use lockgate_message::{
     Change, Delta, Emitted, Failure, Fault, FaultKind, Head, Message, Outcome, Value, Verdict,
@@ -15,7 +16,9 @@ use lockgate_pipeline::{
     Chain, ENVELOPE_CONTENT_TYPE, Input, KeySource, OnError, Order, Parts, RetryPolicy, Running,
     Settings, Stage, StageFactory, Target, Wait, start,
 };
-use lockgate_transport::{Backoff, PutError};
+use lockgate_transport::{
+    Backoff, ConnectError, DelayQueue, Outgoing, PutError, Sink, SinkConnector,
+};
 use lockgate_transport_memory::{
     Broker, ExchangeKind, ExchangeOptions, MemorySinkConnector, MemorySourceConnector,
     QueueOptions, RouteSettings, SourceSettings,
@@ -103,6 +106,52 @@ struct Bench {
     policy: Option<RetryPolicy>,
     /// Where every stage keeps a claim of each message.
     notes: Option<Arc<Notes>>,
+    /// Its sinks are [`Touchy`].
+    touchy: bool,
+}
+
+/// A sink of a broker that closes the channel on body `13`, and takes no dead letter of body `7`.
+struct Touchy<S>(S);
+
+#[async_trait]
+impl SinkConnector for Touchy<MemorySinkConnector> {
+    async fn connect(&self, lane: usize) -> Result<Box<dyn Sink>, ConnectError> {
+        Ok(Box::new(Touchy(self.0.connect(lane).await?)))
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+#[async_trait]
+impl Sink for Touchy<Box<dyn Sink>> {
+    async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>> {
+        let closes = |one: &Outgoing| one.message.body() == "13" && one.routing_key() != "dead";
+        if block.iter().any(closes) {
+            let why = "channel closed".to_owned();
+            let result = match block.len() {
+                1 => PutError::Invalid(why),
+                _ => PutError::Unknown(why),
+            };
+            return vec![Err(result); block.len()];
+        }
+        let mut results = self.0.put(block).await;
+        for (one, result) in block.iter().zip(&mut results) {
+            if one.routing_key() == "dead" && one.message.body().ends_with(b"7") {
+                *result = Err(PutError::Invalid("too large".to_owned()));
+            }
+        }
+        results
+    }
+
+    async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError> {
+        self.0.declare(queue).await
+    }
+
+    async fn close(self: Box<Self>, deadline: Duration) {
+        self.0.close(deadline).await;
+    }
 }
 
 const QUICK: Backoff = Backoff { min: Duration::from_millis(1), max: Duration::from_millis(5) };
@@ -127,7 +176,15 @@ impl Bench {
             reconnect: QUICK,
             ..Settings::default()
         };
-        Self { broker, settings, judges: Vec::new(), dead_letter: true, policy: None, notes: None }
+        Self {
+            broker,
+            settings,
+            judges: Vec::new(),
+            dead_letter: true,
+            policy: None,
+            notes: None,
+            touchy: false,
+        }
     }
 
     fn stage(self, judge: impl Fn(&Input<'_>) -> Verdict + Send + Sync + 'static) -> Self {
@@ -173,7 +230,7 @@ impl Bench {
             name: "test".into(),
             source: Arc::new(MemorySourceConnector::new(&self.broker, source)),
             chain: Chain { generation: 7, stages: stages.collect() },
-            sinks: vec![Arc::new(sinks)],
+            sinks: vec![if self.touchy { Arc::new(Touchy(sinks)) } else { Arc::new(sinks) }],
             routes: HashMap::from([
                 ("default".to_owned(), target("", "out")),
                 ("other".to_owned(), target("", "other")),
@@ -452,7 +509,11 @@ async fn waiting_uses_up_no_attempt() {
         let left = waits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         assert_eq!(input.attempt, 1);
         match left {
-            Ok(_) => Verdict::Wait { after: Duration::ZERO, text: "a copy in flight".into() },
+            Ok(_) => Verdict::Wait {
+                after: Duration::ZERO,
+                text: "a copy in flight".into(),
+                away: false,
+            },
             Err(_) => Verdict::Pass,
         }
     });
@@ -527,6 +588,55 @@ async fn children_go_on_with_numbered_ids_and_are_bounded() {
     let out = ends.broker.drain("out").unwrap();
     let ids: Vec<_> = out.iter().filter_map(|m| m.head().properties.message_id.clone()).collect();
     assert_eq!(ids, ["0/0", "0/1", "0/2"]);
+}
+
+#[tokio::test]
+async fn messages_that_one_became_do_not_wait_for_each_other_for_ever() {
+    let left = AtomicUsize::new(20);
+    let bench = Bench::new()
+        .stage(|_| Verdict::Emit(vec![Emitted { route: None, delta: Delta::default() }; 2]))
+        .stage(move |input| {
+            let away = number(input) == 1;
+            let done = away
+                && left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+                    .is_err();
+            let text = "a copy in flight".to_owned();
+            if done { Verdict::Pass } else { Verdict::Wait { after: Duration::ZERO, text, away } }
+        });
+    bench.publish(2);
+    let ends = bench.run().await;
+    // A store that is away is waited for all the same.
+    ends.counted(&[("delivered", 1), ("dead_lettered", 1)]);
+    ends.check("dead", 0..1);
+}
+
+#[tokio::test]
+async fn a_message_that_closes_the_channel_is_found_among_its_neighbours() {
+    let mut bench = Bench::new().stage(|_| Verdict::Pass);
+    (bench.touchy, bench.settings.lanes) = (true, 1);
+    bench.publish(40);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 39), ("dead_lettered", 1)]);
+    ends.check("out", (0..40).filter(|n| *n != 13));
+    assert_eq!(text(&ends.broker.drain("dead").unwrap()[0], "lockgate-reason"), "invalid");
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_fits_nowhere_holds_up_nobody() {
+    let mut bench = Bench::new().stage(|input| match number(input) {
+        7 => Verdict::Reject { reason: None, text: String::new() },
+        _ => Verdict::Pass,
+    });
+    (bench.touchy, bench.settings.lanes) = (true, 1);
+    bench.publish(10);
+    let running = bench.start().await;
+    bench.broker.until_depth("out", 9).await.unwrap();
+    let stats = running.stats.clone();
+    assert!(running.stop().await);
+    let snapshot = stats.snapshot();
+    assert_eq!((snapshot.delivered, snapshot.requeued, snapshot.in_flight), (9, 1, 0));
+    bench.broker.until_depth("in", 1).await.unwrap();
 }
 
 #[tokio::test]

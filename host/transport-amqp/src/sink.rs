@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 use crate::connection::{CONNECT, Link, ok};
 use crate::convert::{Limits, Publish, publish};
+use crate::fault::{Refusal, refusal};
 use crate::settings::{Endpoint, Grant, RouteSettings};
 use crate::status::Status;
 use crate::topology::{TargetExchange, Topology};
@@ -209,6 +210,14 @@ struct LiveSink {
     dead: Option<String>,
 }
 
+/// Why a channel is of no use any more.
+struct Broken {
+    why: String,
+    /// A precondition failed (406): of all that is published, only what a message holds can do that,
+    /// as another's user-id or a size above the broker's limit.
+    by_content: bool,
+}
+
 #[async_trait]
 impl Sink for LiveSink {
     async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>> {
@@ -258,9 +267,16 @@ impl LiveSink {
             }
         }
         if !publishes.is_empty() {
+            let only = publishes.len() == 1;
             // Holds if this future is dropped on the way: late returns would find no owner.
             self.dead = Some("a block was abandoned".to_owned());
-            self.dead = self.deliver(publishes, first, &mut pending).await.err();
+            let broken = self.deliver(publishes, first, &mut pending).await.err();
+            if let Some(Broken { why, by_content: true }) = &broken
+                && only
+            {
+                pending.fail(why);
+            }
+            self.dead = broken.map(|broken| broken.why);
         }
         results.extend(pending.into_results(self.dead.as_deref()));
     }
@@ -271,7 +287,7 @@ impl LiveSink {
         publishes: Vec<(usize, Publish, &Outgoing)>,
         first: u64,
         pending: &mut Pending,
-    ) -> Result<(), String> {
+    ) -> Result<(), Broken> {
         let options = BasicPublishOptions { mandatory: self.mandatory, ..Default::default() };
         let sent = publishes.into_iter().map(async |(at, publish, outgoing)| {
             let Publish { exchange, routing_key, properties } = publish;
@@ -298,14 +314,20 @@ impl LiveSink {
         sent: lapin::Result<PublisherConfirm>,
         first: u64,
         pending: &mut Pending,
-    ) -> Result<(), String> {
+    ) -> Result<(), Broken> {
         let confirmation = match sent {
             Ok(confirm) => confirm.await,
             Err(error) => Err(error),
         };
         match confirmation {
-            Ok(confirmation) => pending.confirmed(at, confirmation, &self.id, first),
-            Err(error) => Err(self.link.explain(&error)),
+            Ok(confirmation) => {
+                let confirmed = pending.confirmed(at, confirmation, &self.id, first);
+                confirmed.map_err(|why| Broken { why, by_content: false })
+            }
+            Err(error) => {
+                let by_content = refusal(&error) == Refusal::Different;
+                Err(Broken { why: self.link.explain(&error), by_content })
+            }
         }
     }
 
@@ -313,8 +335,8 @@ impl LiveSink {
     /// count, for it decides nothing then.
     async fn in_time(
         &self,
-        settled: impl Future<Output = Result<(), String>>,
-    ) -> Result<(), String> {
+        settled: impl Future<Output = Result<(), Broken>>,
+    ) -> Result<(), Broken> {
         let mut settled = std::pin::pin!(settled);
         let mut waited = Duration::ZERO;
         while waited < self.confirm_timeout {
@@ -326,6 +348,7 @@ impl LiveSink {
                 waited += look;
             }
         }
-        Err(format!("no confirm within {:?}", self.confirm_timeout))
+        let why = format!("no confirm within {:?}", self.confirm_timeout);
+        Err(Broken { why, by_content: false })
     }
 }

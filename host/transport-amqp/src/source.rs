@@ -49,6 +49,15 @@ impl AmqpSource {
         self.status.clone()
     }
 
+    async fn in_time<T>(
+        &self,
+        connecting: impl Future<Output = Result<T, ConnectError>>,
+    ) -> Result<T, ConnectError> {
+        let late = |_| format!("{}: not connected within {CONNECT:?}", self.endpoint);
+        let connected = tokio::time::timeout(CONNECT, connecting).await;
+        connected.map_err(late).map_err(ConnectError::Retry)?
+    }
+
     async fn open(&self) -> Result<LiveSource, ConnectError> {
         let SourceSettings { queue, prefetch, exclusive, .. } = &self.settings;
         let inbox = Arc::new(Inbox::new(*prefetch));
@@ -77,13 +86,17 @@ impl AmqpSource {
 #[async_trait]
 impl SourceConnector for AmqpSource {
     async fn connect(&self) -> Result<Box<dyn Source>, ConnectError> {
-        match tokio::time::timeout(CONNECT, self.open()).await {
-            Ok(connected) => Ok(Box::new(connected?)),
-            Err(_) => Err(ConnectError::Retry(format!(
-                "{}: not connected within {CONNECT:?}",
-                self.endpoint
-            ))),
-        }
+        Ok(Box::new(self.in_time(self.open()).await?))
+    }
+
+    async fn check(&self) -> Result<(), ConnectError> {
+        self.in_time(async {
+            let link = Link::open(&self.endpoint, "check", None).await?;
+            Topology { endpoint: &self.endpoint, link: &link }.source(&self.settings).await?;
+            link.close(CANCEL).await;
+            Ok(())
+        })
+        .await
     }
 
     fn describe(&self) -> String {
@@ -133,7 +146,7 @@ impl LiveSource {
         }
     }
 
-    fn lost(&self, error: impl Into<String>) -> SourceError {
+    fn abandoned(&self, error: impl Into<String>) -> SourceError {
         self.settler.abandon();
         SourceError::Lost(error.into())
     }
@@ -148,9 +161,9 @@ impl LiveSource {
                 self.ended = true;
                 Ok(())
             }
-            None => Err(self.lost("the broker cancelled the consumer; is the queue gone?")),
-            Some(Err(error)) => Err(self.lost(self.link.explain(&error))),
-            Some(Ok(_)) => Err(self.lost("a delivery passed the guard")),
+            None => Err(self.abandoned("the broker cancelled the consumer; is the queue gone?")),
+            Some(Err(error)) => Err(self.abandoned(self.link.explain(&error))),
+            Some(Ok(_)) => Err(self.abandoned("a delivery passed the guard")),
         }
     }
 }
@@ -161,7 +174,7 @@ impl Source for LiveSource {
         loop {
             if !self.settler.is_live() {
                 let cause = self.cause();
-                return Err(self.lost(cause));
+                return Err(self.abandoned(cause));
             }
             if max == 0 || hand_out(&self.inbox, &self.settler, max, into) > 0 {
                 return Ok(());
@@ -175,6 +188,26 @@ impl Source for LiveSource {
                 item = self.consumer.next() => item,
             };
             self.consumer_ended(item)?;
+        }
+    }
+
+    async fn lost(&mut self) -> SourceError {
+        loop {
+            if !self.settler.is_live() {
+                let cause = self.cause();
+                return self.abandoned(cause);
+            }
+            if self.ended {
+                self.settler.ended().await;
+                continue;
+            }
+            let item = tokio::select! {
+                () = self.settler.ended() => continue,
+                item = self.consumer.next() => item,
+            };
+            if let Err(lost) = self.consumer_ended(item) {
+                return lost;
+            }
         }
     }
 

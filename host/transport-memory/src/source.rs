@@ -27,6 +27,12 @@ impl MemorySourceConnector {
 
 #[async_trait]
 impl SourceConnector for MemorySourceConnector {
+    async fn check(&self) -> Result<(), ConnectError> {
+        let fatal = |error: crate::BrokerError| ConnectError::Fatal(error.to_string());
+        self.settings.apply(&self.broker).map_err(fatal)?;
+        self.broker.depth(&self.settings.queue).map(drop).map_err(fatal)
+    }
+
     /// Declares and consumes. What the broker refuses is fatal: nothing heals it here.
     async fn connect(&self) -> Result<Box<dyn Source>, ConnectError> {
         if let Some(error) = self.broker.with(|state| state.switches.connects.pop_front()) {

@@ -103,6 +103,7 @@ macro_rules! cases {
 
 /// Every case.
 pub const CASES: &[Case] = cases![
+    flow::a_check_takes_nothing,
     flow::order_is_kept,
     flow::in_flight_is_prefetch,
     flow::a_dropped_next_loses_nothing,

@@ -13,6 +13,10 @@ pub trait SourceConnector: Send + Sync {
     /// Connects, within a deadline of its own.
     async fn connect(&self) -> Result<Box<dyn Source>, ConnectError>;
 
+    /// Makes or finds what the source needs, as [`SourceConnector::connect`] does, and takes
+    /// nothing.
+    async fn check(&self) -> Result<(), ConnectError>;
+
     /// What it connects to, for people: no credentials.
     fn describe(&self) -> String;
 }
@@ -29,6 +33,14 @@ pub trait Source: Send {
     /// [`SourceError::Lost`] when the generation is dead; [`SourceError::End`] after
     /// [`Source::cancel`] once everything buffered has been taken.
     async fn next(&mut self, max: usize, into: &mut Vec<Delivery>) -> Result<(), SourceError>;
+
+    /// Resolves when the generation is dead, while nothing is asked of it. A source whose loss shows
+    /// only in [`Source::next`] never does.
+    ///
+    /// Cancel-safe.
+    async fn lost(&mut self) -> SourceError {
+        std::future::pending().await
+    }
 
     /// Asks the broker to send no more. What it already sent still comes out of `next`.
     async fn cancel(&mut self);

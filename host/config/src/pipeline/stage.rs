@@ -176,7 +176,7 @@ fn limits(section: &Section, raw: &RawLimits, diagnostics: &mut Vec<Diagnostic>)
         within(section, path, given, ByteSize(min)..=ByteSize(max), &mut size, diagnostics);
         *target = size.0;
     }
-    within(section, "limits.emitted", raw.emitted, 1..=10_000, &mut spec.emitted, diagnostics);
+    within(section, "limits.emitted", raw.emitted, 1..=1_000, &mut spec.emitted, diagnostics);
     within(
         section,
         "limits.log_lines",

@@ -53,8 +53,6 @@ pub enum Capability {
     Kv,
     Clock,
     Random,
-    Http,
-    Lazy,
 }
 
 /// How long an instance keeps its memory.
@@ -89,7 +87,7 @@ pub struct LimitsSpec {
     /// The most bytes that one message may become: 16 MiB by default, 1 KiB to 64 MiB. Below it
     /// four times the input, or 1 MiB if that is more, is the limit.
     pub output: u64,
-    /// The most messages that one may become: 1,000 by default, 1 to 10,000.
+    /// The most messages that one may become: 1,000 by default, 1 to 1,000.
     pub emitted: u32,
     /// Lines of log in a second: 100 by default, up to 10,000.
     pub log_lines: u32,
@@ -119,8 +117,6 @@ impl Capability {
             Self::Kv => "kv",
             Self::Clock => "clock",
             Self::Random => "random",
-            Self::Http => "http",
-            Self::Lazy => "lazy",
         }
     }
 }

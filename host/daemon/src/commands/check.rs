@@ -42,7 +42,7 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
     Ok(exit::OK)
 }
 
-/// Connects everything once and closes it again; takes no message.
+/// Connects everything once, makes what is declared, and closes it again; takes no message.
 async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
     const CLOSE: Duration = Duration::from_secs(2);
     let mut found = Vec::new();
@@ -54,9 +54,8 @@ async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
                 Err(error) => found.push(places.refusal(Some(index), &error)),
             }
         }
-        match parts.source.connect().await {
-            Ok(source) => source.close(CLOSE).await,
-            Err(error) => found.push(places.refusal(None, &error)),
+        if let Err(error) = parts.source.check().await {
+            found.push(places.refusal(None, &error));
         }
     }
     found

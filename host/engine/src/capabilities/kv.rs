@@ -3,8 +3,8 @@
 //! visible at once. One [`Staging`] a lane.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockgate_message::state::{
@@ -23,33 +23,58 @@ const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 const MAX_WAIT: Duration = Duration::from_secs(1);
 /// How long a message waits before it asks a store again that was not available.
 const AWAY_PAUSE: Duration = Duration::from_secs(1);
+/// Between two lines of the log about a full state.
+const FULL_PAUSE: Duration = Duration::from_secs(60);
 
 /// What is given to a stage that may use `kv`. Clones are the same access.
 #[derive(Clone)]
 pub struct KvAccess {
     store: Arc<dyn Store>,
     space: Space,
-    /// The store did not take what it was asked last, and the log says so.
-    trouble: Arc<AtomicBool>,
+    /// The store did not answer when it was asked last, and the log says so.
+    away: Arc<AtomicBool>,
+    /// When the log said last that a quota is used up.
+    full: Arc<Mutex<Option<Instant>>>,
 }
 
 impl KvAccess {
     /// To the keys of `space` in `store`.
     pub fn new(store: Arc<dyn Store>, space: Space) -> Self {
-        Self { store, space, trouble: Arc::default() }
+        Self { store, space, away: Arc::default(), full: Arc::default() }
     }
 
-    /// Logs when trouble begins and when it ends.
-    fn note(&self, error: Option<&StateError>) {
+    /// Whether the store did not answer when it was asked last.
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.load(Relaxed)
+    }
+
+    /// Logs when the store goes away and when it is back.
+    fn asked(&self, error: Option<&StateError>) {
         let Space { pipeline, stage } = &self.space;
-        match error {
-            None if self.trouble.load(Relaxed) && self.trouble.swap(false, Relaxed) => {
-                tracing::info!(%pipeline, %stage, "state can be used again");
-            }
-            Some(error) if !self.trouble.swap(true, Relaxed) => {
+        let unavailable = error.filter(|error| matches!(error, StateError::Unavailable(_)));
+        // Looked at first: it is asked for every message, and mostly answers.
+        if self.is_away() == unavailable.is_some() {
+            return;
+        }
+        match unavailable {
+            Some(error) if !self.away.swap(true, Relaxed) => {
                 tracing::warn!(%pipeline, %stage, %error, "state cannot be used, messages wait");
             }
+            None if self.away.swap(false, Relaxed) => {
+                tracing::info!(%pipeline, %stage, "state can be used again");
+            }
             _ => {}
+        }
+    }
+
+    /// Logs that a quota is used up, now and then: there may be room for one message and none for
+    /// the next.
+    fn tell_full(&self, quota: &str) {
+        let mut told = self.full.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| at.elapsed() >= FULL_PAUSE) {
+            *told = Some(Instant::now());
+            let Space { pipeline, stage } = &self.space;
+            tracing::warn!(%pipeline, %stage, quota, "the state is full, messages wait");
         }
     }
 }
@@ -97,6 +122,8 @@ struct Slot {
     calls: u32,
     /// It asked for what other messages decide about, or the store could not take it.
     waits: bool,
+    /// The store could not take it.
+    away: bool,
 }
 
 impl Staging {
@@ -136,16 +163,17 @@ impl Staging {
                 | Verdict::Emit(_)
                 | Verdict::Drop { .. }
         );
-        let waits = self.messages.get(at).is_some_and(|slot| slot.waits);
+        let (waits, away) =
+            self.messages.get(at).map_or((false, false), |slot| (slot.waits, slot.away));
         if !done {
             self.forget(at);
         }
         match verdict {
             Verdict::Retry { after, text } if waits => {
-                Verdict::Wait { after: after.unwrap_or(AWAY_PAUSE), text }
+                Verdict::Wait { after: after.unwrap_or(AWAY_PAUSE), text, away }
             }
             Verdict::Fail { failure: Failure::Dependency, text } if waits => {
-                Verdict::Wait { after: AWAY_PAUSE, text }
+                Verdict::Wait { after: AWAY_PAUSE, text, away }
             }
             verdict => verdict,
         }
@@ -222,7 +250,7 @@ impl Staging {
             let claimed = self.ask(at, |access| access.store.claim(&access.space, key))?;
             match claimed {
                 Claimed::Ours(claim) => self.stage(at, key, Change::Keep { claim, ttl }),
-                Claimed::InFlight => self.wait(at),
+                Claimed::InFlight => self.wait(at, false),
                 Claimed::Kept => {}
             }
             Ok(claimed)
@@ -233,7 +261,7 @@ impl Staging {
         let at = self.at(index)?;
         Ok(self.admit(at, key).and_then(|()| {
             let ttl = ttl(ttl_ms)?;
-            self.wait(at);
+            self.wait(at, false);
             self.ask(at, |access| access.store.add(&access.space, key, delta, ttl))
         }))
     }
@@ -290,9 +318,10 @@ impl Staging {
         })
     }
 
-    fn wait(&mut self, at: usize) {
+    fn wait(&mut self, at: usize, away: bool) {
         if let Some(slot) = self.messages.get_mut(at) {
             slot.waits = true;
+            slot.away |= away;
         }
     }
 
@@ -305,13 +334,13 @@ impl Staging {
     ) -> Result<T, KvError> {
         let begun = self.messages.get(at).is_some_and(|slot| slot.calls > 1);
         if self.away || (self.waited > MAX_WAIT && !begun) {
-            self.wait(at);
+            self.wait(at, true);
             return Err(KvError::Unavailable);
         }
         let started = Instant::now();
         let answer = question(&self.access);
         self.waited += started.elapsed();
-        self.access.note(answer.as_ref().err());
+        self.access.asked(answer.as_ref().err());
         answer.map_err(|error| self.refused(at, &error))
     }
 
@@ -319,11 +348,12 @@ impl Staging {
         match error {
             StateError::Unavailable(_) => {
                 self.away = true;
-                self.wait(at);
+                self.wait(at, true);
                 KvError::Unavailable
             }
-            StateError::Quota(_) => {
-                self.wait(at);
+            StateError::Quota(quota) => {
+                self.access.tell_full(quota);
+                self.wait(at, true);
                 KvError::Quota
             }
             StateError::Invalid(_) => KvError::Invalid,

@@ -260,8 +260,10 @@ fn a_store_that_is_away_is_asked_once_a_call_and_its_messages_wait() {
     );
     assert_eq!(store.look().asked, 1);
     assert!(instance.configured().stats().faults.is_empty());
+    assert!(instance.configured().is_without_state());
     store.look().error = None;
     check(&mut instance, &[("ca9", "z0")]);
+    assert!(!instance.configured().is_without_state());
 }
 
 #[test]

@@ -75,6 +75,13 @@ impl Script {
         let plain = self.plans.iter().all(|plan| plan.retries == 0);
         stored && plain && self.losses.is_empty() && matches!(self.end, End::Settled)
     }
+
+    /// Whatever else goes wrong, nothing is refused for a while or tried again.
+    pub(crate) fn keeps_order(&self) -> bool {
+        let straight = |answer: &Answer| !matches!(answer, Answer::Nacked);
+        let plain = self.plans.iter().all(|plan| plan.retries == 0);
+        plain && self.answers.iter().all(straight) && (self.by_key || self.lanes == 1)
+    }
 }
 
 impl Plan {

@@ -178,6 +178,10 @@ impl SourceConnector for End {
         Ok(Box::new(Scripted { world: self.0.clone(), generation, cancelled: false }))
     }
 
+    async fn check(&self) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     fn describe(&self) -> String {
         "script".into()
     }

@@ -67,6 +67,13 @@ impl Pending {
         self.set(at, State::Refused(error));
     }
 
+    /// What was published closed the channel.
+    pub(super) fn fail(&mut self, why: &str) {
+        for state in self.states.iter_mut().filter(|state| matches!(state, State::Open)) {
+            *state = State::Refused(PutError::Invalid(why.to_owned()));
+        }
+    }
+
     /// The broker decided about `at`. A return that rides on it may be any one's of the block,
     /// and `first` is the number of the block's first.
     pub(super) fn confirmed(

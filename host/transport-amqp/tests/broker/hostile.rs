@@ -91,6 +91,26 @@ async fn a_foreign_user_id_is_left_out() {
     stored(with(|head| head.properties.user_id = Some("somebody".into()))).await;
 }
 
+/// Where it is granted only the broker can say that it is another's; it closes the channel. Alone, the
+/// message is known to be at fault.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_user_id_that_is_granted_is_refused_when_it_is_alone() {
+    let Some(bench) = Bench::new().await else { return };
+    let (exchange, _) = bench.pair("k").await;
+    let text = format!("url = '{}'\nexchange = '{exchange}'\ngrants = ['user-id']", bench.url);
+    let shared = AmqpSink::for_routes(None, [&route(&text)]).unwrap();
+    let bad = with(|head| head.properties.user_id = Some("somebody".into()));
+    let bad = copy(&exchange, "k", bad);
+    let good = copy(&exchange, "k", Message::new(Head::default(), "good"));
+    let mut sink = limited(shared.sinks[0].connect(0)).await.unwrap();
+    let results = limited(sink.put(&[bad.clone(), good])).await;
+    assert!(matches!(&results[..], [Err(PutError::Unknown(_)), Err(_)]), "{results:?}");
+    let mut sink = limited(shared.sinks[0].connect(0)).await.unwrap();
+    let results = limited(sink.put(&[bad])).await;
+    let told = matches!(&results[..], [Err(PutError::Invalid(why))] if why.contains("user_id"));
+    assert!(told, "{results:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_expiration_that_is_no_number_is_refused() {
     refused(with(|head| head.properties.expiration = Some("soon".into()))).await;

@@ -11,6 +11,22 @@ use super::check::{CLOSE, end, ensure, number, numbers, publish, same, source, t
 use super::{Check, Fixture};
 use crate::{Source, SourceError};
 
+pub(super) async fn a_check_takes_nothing(fixture: &dyn Fixture) -> Check {
+    let topology = fixture.fresh().await?;
+    publish(fixture, &topology, 0..10).await?;
+    let checked = fixture.source(&topology.queue, 10).check().await;
+    checked.map_err(|error| error.to_string())?;
+    same("ready", &fixture.depth(&topology.queue).await?, &10)?;
+    let mut source = source(fixture, &topology.queue, 10).await?;
+    for delivery in take(&mut *source, 10).await? {
+        ensure(!delivery.redelivered, || "it was taken before".into())?;
+        delivery.ack.settle(Settlement::Ack);
+    }
+    source.close(CLOSE).await;
+    let missing = fixture.source("no.such.queue", 10).check().await;
+    ensure(missing.is_err(), || "found a queue that is not there".into())
+}
+
 pub(super) async fn order_is_kept(fixture: &dyn Fixture) -> Check {
     const COUNT: usize = 500;
     let topology = fixture.fresh().await?;
