@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests stop at the first surprise")]
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,6 +108,53 @@ struct Bench {
     notes: Option<Arc<Notes>>,
     /// Its sinks are [`Touchy`].
     touchy: bool,
+    /// Its sinks are [`Cut`], with the number of messages that a stage has seen.
+    cut: Option<Arc<AtomicUsize>>,
+}
+
+/// A broker that is gone in the middle of the first put, for source and sink alike, when the stage has
+/// seen more than what is being put.
+#[derive(Clone)]
+struct Cut {
+    broker: Broker,
+    seen: Arc<AtomicUsize>,
+    done: Arc<AtomicBool>,
+}
+
+struct CutBy<S>(S, Cut);
+
+#[async_trait]
+impl SinkConnector for CutBy<MemorySinkConnector> {
+    async fn connect(&self, lane: usize) -> Result<Box<dyn Sink>, ConnectError> {
+        Ok(Box::new(CutBy(self.0.connect(lane).await?, self.1.clone())))
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+#[async_trait]
+impl Sink for CutBy<Box<dyn Sink>> {
+    async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>> {
+        let CutBy(sink, Cut { broker, seen, done }) = self;
+        if done.swap(true, Ordering::Relaxed) {
+            return sink.put(block).await;
+        }
+        while seen.load(Ordering::Relaxed) <= block.len() {
+            tokio::task::yield_now().await;
+        }
+        broker.cut();
+        vec![Err(PutError::Unknown("connection lost".to_owned())); block.len()]
+    }
+
+    async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError> {
+        self.0.declare(queue).await
+    }
+
+    async fn close(self: Box<Self>, deadline: Duration) {
+        self.0.close(deadline).await;
+    }
 }
 
 /// A sink of a broker that closes the channel on body `13`, and takes no dead letter of body `7`.
@@ -184,6 +231,7 @@ impl Bench {
             policy: None,
             notes: None,
             touchy: false,
+            cut: None,
         }
     }
 
@@ -222,6 +270,15 @@ impl Bench {
         };
         let source = SourceSettings { queue: "in".into(), prefetch: 200, declare: None };
         let sinks = MemorySinkConnector::new(&self.broker, vec![route(""), route("empty")]);
+        let cut = self.cut.clone().map(|seen| {
+            let done = Arc::new(AtomicBool::new(false));
+            Cut { broker: self.broker.clone(), seen, done }
+        });
+        let sink: Arc<dyn SinkConnector> = match cut {
+            Some(cut) => Arc::new(CutBy(sinks, cut)),
+            None if self.touchy => Arc::new(Touchy(sinks)),
+            None => Arc::new(sinks),
+        };
         let stages = self.judges.iter().map(|(judge, on_error)| {
             Arc::new(Closure(judge.clone(), *on_error, self.policy, self.notes.clone()))
                 as Arc<dyn StageFactory>
@@ -230,7 +287,7 @@ impl Bench {
             name: "test".into(),
             source: Arc::new(MemorySourceConnector::new(&self.broker, source)),
             chain: Chain { generation: 7, stages: stages.collect() },
-            sinks: vec![if self.touchy { Arc::new(Touchy(sinks)) } else { Arc::new(sinks) }],
+            sinks: vec![sink],
             routes: HashMap::from([
                 ("default".to_owned(), target("", "out")),
                 ("other".to_owned(), target("", "other")),
@@ -725,6 +782,24 @@ async fn strict_order_is_kept() {
     let ends = bench.run().await;
     let expected: Vec<_> = (0..3000).map(|n| n.to_string()).collect();
     assert_eq!(ends.bodies("out"), expected);
+}
+
+#[tokio::test]
+async fn what_stands_behind_a_lost_block_does_not_overtake_it() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let judged = seen.clone();
+    let mut bench = Bench::new().stage(move |_| {
+        judged.fetch_add(1, Ordering::Relaxed);
+        Verdict::Pass
+    });
+    bench.cut = Some(seen);
+    (bench.settings.order, bench.settings.batch_max) = (Order::Strict, 1);
+    bench.publish(50);
+    let ends = bench.run().await;
+    let bodies: Vec<usize> = ends.bodies("out").iter().map(|body| body.parse().unwrap()).collect();
+    let mut first = HashSet::new();
+    let first: Vec<_> = bodies.into_iter().filter(|n| first.insert(*n)).collect();
+    assert_eq!(first, (0..50).collect::<Vec<_>>());
 }
 
 #[tokio::test]
