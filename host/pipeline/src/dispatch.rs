@@ -207,11 +207,13 @@ impl Dispatcher {
         let (mut rounds, mut failures) = (0u32, 0u32);
         while !pending.is_empty() {
             if failures > 0 {
-                let delay =
-                    self.finish.settings.reconnect.delay(failures, u64::from(failures) * 7919);
+                let reconnect = self.finish.settings.reconnect;
+                let delay = reconnect.delay(failures, u64::from(failures) * 7919);
                 if !pause(self.finish.phase.clone(), delay).await {
                     return self.abandon(jobs, &pending);
                 }
+            }
+            if rounds > 0 {
                 // What the broker will deliver again anyway need not be doubled.
                 pending.retain(|p| {
                     let Some(slot) = jobs.get_mut(p.job) else {
