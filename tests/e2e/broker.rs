@@ -86,8 +86,8 @@ fn channels_that_the_broker_closes_are_opened_anew() -> Result<()> {
     trial.begin();
     trial.host.go_on()?;
     trial.scene.topology().reach(&trial.scene.named("out"), 1, Deadline::after(60))?;
-    let unknown = "[rabbit_channel:do(One, {'basic.ack', 1000000000, false}) \
-                   || One <- rabbit_channel:list()]";
+    let unknown = "[gen_server2:cast(One, {method, {'basic.ack', 1000000000, false}, none, \
+                   noflow}) || One <- rabbit_channel:list()]";
     trial.scene.rabbit()?.ctl(&["eval", &format!("{unknown}.")])?;
     let name = trial.scene.name();
     until("the channels to be lost", Deadline::after(60), || {
