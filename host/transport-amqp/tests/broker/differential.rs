@@ -417,13 +417,13 @@ fn shown(deliveries: &[Delivery]) -> Vec<String> {
             .map(|(name, value)| (name.as_str(), format!("{value:?}")))
             .collect();
         let body = String::from_utf8_lossy(delivery.message.body()).into_owned();
+        let deaths = deaths(&head.headers);
+        // From RabbitMQ 4.3 on, what was delivered before it died is redelivered ever after.
+        let redelivered = delivery.redelivered && deaths.is_empty();
         format!(
-            "{body} from {:?} by {:?}, redelivered {}, {headers:?}, expires {:?}, deaths {:?}",
-            head.exchange,
-            head.routing_key,
-            delivery.redelivered,
-            head.properties.expiration,
-            deaths(&head.headers),
+            "{body} from {:?} by {:?}, redelivered {redelivered}, {headers:?}, expires {:?}, deaths \
+             {deaths:?}",
+            head.exchange, head.routing_key, head.properties.expiration,
         )
     };
     deliveries.iter().map(one).collect()
