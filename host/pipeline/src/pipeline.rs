@@ -160,7 +160,7 @@ impl Running {
         let in_time = tokio::time::timeout(self.settings.drain, &mut self.task).await.is_ok();
         if !in_time {
             self.phase.send_replace(Phase::Abandon);
-            // A lane can be held by one guest call at most, and that has a deadline of its own.
+            // A lane can be held by the calls of one batch, each with a deadline of its own.
             drop(self.task.await);
         }
         in_time
