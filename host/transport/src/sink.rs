@@ -32,6 +32,9 @@ pub trait Sink: Send {
     ///
     /// `Ok` means stored in every queue the message was routed to, and there was at least one.
     /// After any [`PutError::Unknown`] the sink is dead and must be replaced.
+    ///
+    /// What only the broker can judge, by hanging up, is `Unknown` in a block of several and may be
+    /// [`PutError::Invalid`] in a block of one; the sink is dead then too, and says so at the next put.
     async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>>;
 
     /// Makes a delay queue where it is missing, so that a put can name it.
