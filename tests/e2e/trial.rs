@@ -41,26 +41,30 @@ impl Trial {
 
     /// Waits until health and metrics say that the pipeline does not work.
     pub(crate) fn noticed(&mut self) -> Result<()> {
-        let name = self.scene.name();
-        until("/readyz to name the pipeline", Deadline::after(PATIENCE), || {
-            self.host.alive()?;
-            let answer = self.host.get("/readyz").ok();
-            let named = answer.filter(|(status, text)| *status == 503 && text.contains(name));
-            Ok(named.map(drop))
-        })?;
-        let ready = self.host.metric(&["lockgate_ready{", name])?;
-        ensure!(ready == 0.0, "the metric says {ready}");
-        Ok(())
+        self.told(false)
     }
 
     /// Waits until it works again; then the log must have told of the trouble, and not on and on.
     pub(crate) fn over(&mut self) -> Result<()> {
-        self.host.wait_ready()?;
-        let ready = self.host.metric(&["lockgate_ready{", self.scene.name()])?;
-        ensure!(ready == 1.0, "the metric says {ready}");
+        self.told(true)?;
         let lines = self.complaints();
         ensure!((1..=LINES).contains(&lines.len()), "{} lines: {lines:#?}", lines.len());
         Ok(())
+    }
+
+    /// Waits until `/readyz` and `/metrics` both say whether the pipeline works: one after the
+    /// other can be about different moments, when source and target do not get well together.
+    fn told(&mut self, works: bool) -> Result<()> {
+        let name = self.scene.name();
+        let what = format!("/readyz and /metrics to say that it works: {works}");
+        until(&what, Deadline::after(PATIENCE), || {
+            self.host.alive()?;
+            // One short of file descriptors does not always answer.
+            let Ok((status, text)) = self.host.get("/readyz") else { return Ok(None) };
+            let Ok(metric) = self.host.metric(&["lockgate_ready{", name]) else { return Ok(None) };
+            let health = if works { status == 200 } else { status == 503 && text.contains(name) };
+            Ok((health && metric == f64::from(u8::from(works))).then_some(()))
+        })
     }
 
     /// Warnings and errors since the trouble began.
