@@ -156,14 +156,15 @@ impl Stage {
     pub(crate) fn settle(&self, traffic: &Traffic) -> Result<()> {
         let mut before = None;
         until("everything to come out", Deadline::after(300), || {
-            let in_flight: u64 = self.scrape.fresh()?.iter().map(|counts| counts.in_flight).sum();
+            // In the order that messages take.
             let waiting = self.waiting(traffic, &["in", "keys-in"])?;
+            let in_flight: u64 = self.scrape.fresh()?.iter().map(|counts| counts.in_flight).sum();
             let out = self.waiting(traffic, &OUTLETS)?;
             let came: u64 = OUTLETS.iter().map(|outlet| traffic.ledger().arrivals(outlet)).sum();
-            let idle = in_flight + waiting + out == 0;
-            // A consumer may still be busy with what it has taken.
-            let still = before.replace(came) == Some(came);
-            Ok((idle && still).then_some(()))
+            // Twice the same: a publisher or a consumer may still be busy with what it has.
+            let look = (in_flight + waiting + out == 0).then_some(came);
+            let still = before.replace(look) == Some(look);
+            Ok((look.is_some() && still).then_some(()))
         })
         .with_context(|| self.host.log_end())
     }

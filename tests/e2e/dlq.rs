@@ -313,7 +313,9 @@ fn a_replay_that_ends_early_loses_nothing() -> Result<()> {
     topology.reach(&dead, count, Deadline::after(120))?;
     host.drain()?;
     let file = pipeline.to_str().context("no UTF-8")?;
-    let replay = ["replay", file, "--to-exchange", &out, "--rate", "1000"];
+    // Long enough to be met in the middle, twice, by tools that take their time.
+    let rate = (count / 20).to_string();
+    let replay = ["replay", file, "--to-exchange", &out, "--rate", &rate];
     let mut first = Background::start(&scene, &replay, "first.log")?;
     topology.reach(&out, count / 10, Deadline::after(60))?;
     ensure!(first.signal(Signal::INT)? == Some(1), "an interrupted replay is not done");

@@ -14,6 +14,7 @@ fn a_drain_neither_loses_nor_doubles() -> Result<()> {
     scene.topology().reach(&out, 1, Deadline::after(60))?;
     host.drain()?;
     let (left, done) = (scene.topology().depth(&source)?, scene.topology().depth(&out)?);
+    ensure!(left > 0, "it was stopped too late");
     ensure!(left + done == count, "{left} left and {done} done of {count}");
     let mut host = scene.start("second", &pipeline)?;
     scene.collect("all", &[&out, &dead], count)?;

@@ -24,6 +24,12 @@ fn a_half_open_connection_is_given_up() -> Result<()> {
     trial.begin();
     trial.proxy.hole();
     trial.noticed()?;
+    until("both ends of the pipeline to notice", Deadline::after(60), || {
+        let bad = |component: &str| {
+            trial.host.metric(&["lockgate_condition{", trial.scene.name(), component])
+        };
+        Ok((bad("\"source\"")? + bad("\"target\"")? == 2.0).then_some(()))
+    })?;
     trial.proxy.heal();
     trial.over()?;
     publisher.finish(Deadline::after(120))?;
@@ -37,7 +43,7 @@ fn confirms_that_never_arrive_are_waited_for_no_longer_than_said() -> Result<()>
     // Nothing but that time can notice.
     let impatient = |text: String| {
         text.replace("prefetch = 200", "prefetch = 200\nheartbeat = 300")
-            .replace("routing_key =", "confirm_timeout = 2, routing_key =")
+            .replace("routing_key =", "confirm_timeout = 10, routing_key =")
     };
     let mut trial = Trial::start(Scene::shared("mute")?, impatient)?;
     trial.begin();
@@ -66,6 +72,22 @@ fn a_slow_network_is_no_trouble() -> Result<()> {
     ensure!(trial.host.ready() == Some(true), "not ready");
     ensure!(trial.complaints().is_empty(), "{:?}", trial.complaints());
     trial.host.drain()
+}
+
+/// Every answer has its own deadline: what takes a dozen of them is not given up for their sum.
+#[test]
+fn a_connection_to_far_away_is_made_however_long_that_takes() -> Result<()> {
+    let count = long(1_000, 5_000);
+    let mut trial = Trial::start(Scene::shared("farther")?, |text| text)?;
+    trial.begin();
+    // Both ways, and nine answers for the source: more than twelve seconds.
+    let latency = Duration::from_millis(700);
+    trial.proxy.trouble(Trouble { latency, ..Trouble::default() });
+    trial.proxy.reset();
+    trial.publish("far", count)?;
+    trial.noticed()?;
+    trial.over()?;
+    trial.nothing_lost("far", count)
 }
 
 /// A frozen process (a virtual machine that is moved, a debugger) misses its heartbeats; the

@@ -19,7 +19,8 @@ fn attempts_survive_a_kill() -> Result<()> {
     let pipeline = scene.pass_through()?;
     let code = include_str!("../fixtures/chameleon.wat");
     fs::write(scene.dir().join("chameleon.wasm"), guest("1", "0.1", "", code)?)?;
-    let retry = format!("[delivery]\nretry = {{ attempts = {ATTEMPTS}, backoff = \"1s..1s\" }}\n");
+    let retry =
+        format!("[delivery]\nretry = {{ attempts = {ATTEMPTS}, backoff = \"3200ms..3200ms\" }}\n");
     let text = fs::read_to_string(&pipeline)?;
     let text = text
         .replace("plugin = \"filter\"", "plugin = \"./chameleon.wasm\"\non_error = \"retry\"")
@@ -29,13 +30,17 @@ fn attempts_survive_a_kill() -> Result<()> {
     let mut host = scene.start("host", &pipeline)?;
     scene.publish("letters", COUNT).pass().with("--kind=letters").run()?;
     let (out, dead) = (scene.named("out"), scene.named("dead"));
-    let queue = format!("{}.retry.1600ms", scene.named("in"));
+    let source = scene.named("in");
+    let queue = format!("{}.retry.3200ms", source);
     // While each waits for its second try nothing else is left to do, and the daemon dies.
     let deferred = ["lockgate_messages_settled_total", "deferred"];
-    until("the first tries", Deadline::after(60), || {
-        Ok((host.metric(&deferred)? >= POISON as f64).then_some(()))
+    let delivered = ["lockgate_messages_settled_total", "delivered"];
+    let before = until("the first tries", Deadline::after(60), || {
+        let before = host.metric(&deferred)?;
+        let done = host.metric(&delivered)? == (COUNT - POISON) as f64;
+        let left = host.metric(&["lockgate_in_flight"])? + scene.topology().depth(&source)? as f64;
+        Ok((before >= POISON as f64 && done && left == 0.0).then_some(before))
     })?;
-    let before = host.metric(&deferred)?;
     host.kill9()?;
     host.restart()?;
     host.wait_ready()?;

@@ -51,8 +51,10 @@ impl Lockgate {
     ) -> Result<Self> {
         let admin = ports::free()?;
         let config = dir.join(format!("{name}.host.toml"));
+        let state = dir.join(format!("{name}.state"));
         let settings = format!(
-            "version = 1\ncache_dir = {cache:?}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n"
+            "version = 1\ncache_dir = {cache:?}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
+             [state]\ndir = {state:?}\n"
         );
         fs::write(&config, settings)?;
         let log = dir.join(format!("{name}.log"));

@@ -32,7 +32,11 @@ def connect(url):
     parameters.socket_timeout = 10
     parameters.heartbeat = 10  # a request that a stopping broker forgets must not wait for ever
     parameters.blocked_connection_timeout = 60
-    return pika.BlockingConnection(parameters)
+    try:
+        return pika.BlockingConnection(parameters)
+    except pika.adapters.utils.connection_workflow.AMQPConnectorException as error:
+        # A broker that accepts and does not answer: not one of the errors that pika promises.
+        raise pika.exceptions.AMQPConnectionError(repr(error)) from error
 
 
 def canon(value):

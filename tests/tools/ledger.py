@@ -5,6 +5,7 @@ messages as sent (`--rule`), not by the host:
 
   pass        every message at `out`, unchanged
   unroutable  as `pass`, but every tenth (its routing key leads nowhere) at `dead`
+  forbidden   as `unroutable`, but the host may not publish with that key
   letters     as `pass`, but what tells the chameleon plugin to do harm at `dead`
   orders      as the orders pipeline documents, see orders.py
 
@@ -22,16 +23,18 @@ import lab
 import orders
 
 SHOWN = 20
+# Why a message with the bad key is at `dead`, by rule.
+BAD_KEY = {"unroutable": "unroutable", "forbidden": "invalid"}
 SCORE = "x-spam-score"
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rule", choices=["pass", "unroutable", "letters", "orders"], required=True)
+    parser.add_argument("--rule", choices=["pass", *BAD_KEY, "letters", "orders"], required=True)
     parser.add_argument("--sent", required=True)
     parser.add_argument("--received", required=True)
     parser.add_argument("--outlet", action="append", required=True, metavar="NAME=QUEUE")
-    parser.add_argument("--bad-key", help="the routing key that leads nowhere")
+    parser.add_argument("--bad-key", help="the routing key that does not lead to `out`")
     return parser.parse_args()
 
 
@@ -41,8 +44,8 @@ def expectation(options, record):
     if options.rule == "orders":
         outlet, order = orders.expected(body)
         return outlet, (body if outlet == "quarantine" else order), None
-    if options.rule == "unroutable" and record["key"] == options.bad_key:
-        return "dead", body, "unroutable"
+    if options.rule in BAD_KEY and record["key"] == options.bad_key:
+        return "dead", body, BAD_KEY[options.rule]
     if options.rule == "letters" and body[:1].decode() in lab.POISON:
         return "dead", body, lab.POISON[body[:1].decode()]
     return "out", body, None

@@ -18,7 +18,7 @@ use crate::document::Value;
 use crate::file::SourceFile;
 use crate::load::Context;
 use crate::section::Section;
-use crate::spec::{BatchSpec, Endpoint, PipelineSpec, RouteSpec, StageSpec};
+use crate::spec::{BatchSpec, Endpoint, PipelineSpec, RetryPolicy, RouteSpec, StageSpec};
 
 /// The version of the file format that this crate reads.
 const VERSION: i64 = 1;
@@ -74,7 +74,7 @@ pub(crate) fn parse(
 
     let source = source(&section, context, diagnostics);
     let delivery = delivery::parse(&section, diagnostics);
-    let stages = stages(&section, context, diagnostics);
+    let stages = stages(&section, context, delivery.retry.policy, diagnostics);
     let routes = routes(&section, context, diagnostics);
     let dead_letter = dead_letter(&section, context, diagnostics);
     if has_errors(diagnostics) {
@@ -153,6 +153,7 @@ fn dead_letter(
 fn stages(
     root: &Section,
     context: &Context<'_>,
+    retry: RetryPolicy,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Vec<StageSpec> {
     let Some(list) = root.child("stage") else { return Vec::new() };
@@ -176,7 +177,7 @@ fn stages(
     let mut names: HashMap<String, usize> = HashMap::new();
     for index in 0..count {
         let Some(section) = list.child(&index.to_string()) else { continue };
-        let Some(stage) = stage::parse(section, context, diagnostics) else { continue };
+        let Some(stage) = stage::parse(section, context, retry, diagnostics) else { continue };
         if let Some(first) = names.insert(stage.name.clone(), index) {
             let message = format!("there are two stages named `{}`", stage.name);
             let first = list.place(&format!("{first}.name"));

@@ -80,7 +80,9 @@ fn everything_comes_through() {
     assert_eq!(spec.dead_letter.unwrap().kind, "memory");
 
     let stage = &spec.stages[0];
-    assert_eq!(stage.retry.map(|retry| retry.attempts), Some(7));
+    assert_eq!(stage.retry.attempts, 7);
+    // What a stage leaves out is the pipeline's.
+    assert_eq!(stage.retry.backoff, spec.delivery.retry.policy.backoff);
     assert!(matches!(&stage.plugin, PluginRef::File(path) if path.is_file()));
     assert_eq!(stage.sha256.unwrap()[..2], [0xe3, 0xb0]);
     assert_eq!(stage.grant, [Capability::Clock, Capability::Random]);

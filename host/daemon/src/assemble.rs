@@ -97,7 +97,7 @@ fn stage_factory((stage, configured): (&StageSpec, Arc<Configured>)) -> Arc<dyn 
         name: stage.name.clone(),
         plugin: plugins::identity(configured.plugin()),
         configured,
-        retry: stage.retry.map(policy),
+        retry: policy(stage.retry),
         on_error: match stage.on_error {
             lockgate_config::OnError::DeadLetter => OnError::DeadLetter,
             lockgate_config::OnError::Retry => OnError::Retry,

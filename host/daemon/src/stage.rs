@@ -13,7 +13,7 @@ pub(crate) struct PluginStage {
     pub(crate) plugin: String,
     pub(crate) configured: Arc<Configured>,
     pub(crate) on_error: OnError,
-    pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) retry: RetryPolicy,
 }
 
 struct Open(Instance);
@@ -43,7 +43,7 @@ impl StageFactory for PluginStage {
     }
 
     fn retry(&self) -> Option<RetryPolicy> {
-        self.retry
+        Some(self.retry)
     }
 
     fn on_error(&self) -> OnError {

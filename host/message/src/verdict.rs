@@ -103,6 +103,14 @@ impl fmt::Display for Fault {
 }
 
 impl Verdict {
+    /// Whether the stage is done with the message, for better or worse, and did not fail on it.
+    pub fn is_done(&self) -> bool {
+        matches!(
+            self,
+            Self::Pass | Self::Modify(_) | Self::Route { .. } | Self::Emit(_) | Self::Drop { .. }
+        )
+    }
+
     /// A stable snake_case word for labels.
     pub fn name(&self) -> &'static str {
         match self {

@@ -30,6 +30,9 @@ pub(crate) const RETRY: Aside = Aside {
     ],
 };
 
+/// Most bytes of a short string (AMQP 0-9-1, 4.2.5.3).
+pub(crate) const SHORT_MAX: usize = 255;
+
 const EXCHANGE: &str = "exchange";
 const ROUTING_KEY: &str = "routing-key";
 const USER_ID: &str = "user-id";
@@ -76,7 +79,8 @@ impl Aside {
             .collect();
         for (name, value) in kept {
             head.headers.remove(&self.name(&name));
-            let text = || value.as_text().map(str::to_owned);
+            // None of these is longer where a broker carried it; a forged one would fit nowhere.
+            let text = || value.as_text().filter(|text| text.len() <= SHORT_MAX).map(str::to_owned);
             match name.as_str() {
                 EXCHANGE => head.exchange = text().unwrap_or_default(),
                 ROUTING_KEY => head.routing_key = text().unwrap_or_default(),

@@ -1,9 +1,9 @@
 //! Dead letters: the message as it came, and why it is there.
 
 use lockgate_message::{Delivery, Message, Value};
-use lockgate_transport::Outgoing;
+use lockgate_transport::{Outgoing, RoutingKey};
 
-use crate::aside::DEAD_LETTER;
+use crate::aside::{DEAD_LETTER, SHORT_MAX};
 use crate::envelope::{ENVELOPE_CONTENT_TYPE, Envelope, content_header};
 use crate::job::Cause;
 use crate::retry;
@@ -49,7 +49,14 @@ impl Writer {
         let origin = delivery.message.head();
         DEAD_LETTER.put(&mut message, &origin.exchange, &origin.routing_key);
         self.explain(&mut message, delivery, cause);
-        self.target.outgoing(message)
+        let mut outgoing = self.target.outgoing(message);
+        // A template can make it longer than a broker takes; the origin is kept in headers.
+        if let RoutingKey::Fixed(key) = &mut outgoing.routing_key
+            && key.len() > SHORT_MAX
+        {
+            *key = key.get(..key.floor_char_boundary(SHORT_MAX)).unwrap_or_default().into();
+        }
+        outgoing
     }
 
     fn explain(&self, message: &mut Message, delivery: &Delivery, cause: &Cause) {
@@ -139,6 +146,20 @@ mod tests {
             ("lockgate-original-expiration", "5"),
         ] {
             assert_eq!(head.headers.get(name).and_then(Value::as_text), Some(text), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_template_makes_too_long_is_cut() {
+        let mut writer = writer();
+        writer.target.routing_key = Some("dead.{{routing_key}}".into());
+        let mut delivery = delivery();
+        delivery.message.head_mut().routing_key = "ä".repeat(127);
+        for as_envelope in [false, true] {
+            let letter = writer.write(&delivery, &Cause::after_chain("invalid", ""), as_envelope);
+            assert_eq!(letter.routing_key(), format!("dead.{}", "ä".repeat(125)));
+            let origin = letter.message.head().headers.get("lockgate-original-routing-key");
+            assert_eq!(origin.and_then(Value::as_text), Some(&*"ä".repeat(127)));
         }
     }
 

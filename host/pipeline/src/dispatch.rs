@@ -35,6 +35,8 @@ const BLOCK: usize = 256;
 /// Puts of one copy without an answer, after which it is put alone: if it is what makes a broker
 /// close the channel, the sink can tell then.
 const SUSPECT: u32 = 3;
+/// Longest pause between two puts of what a target refuses: the lane waits meanwhile.
+const REFUSED: Duration = Duration::from_secs(30);
 /// How long a message waits whose dead letter can be stored nowhere, in longest pauses between two
 /// connections: 30 s.
 const STUCK: u32 = 30;
@@ -120,15 +122,13 @@ impl Dispatcher {
             return Some(ready);
         }
         self.queue.set_hungry(true);
+        // With nothing to put nobody knows whether they still refuse.
+        self.sinks.nothing_refused();
         let next = loop {
-            let lost = self.sinks.lost();
             tokio::select! {
                 biased;
                 next = jobs.recv() => break next,
-                // With nothing to put that would prove it, a connection is proof enough.
-                true = self.sinks.connect(lost.unwrap_or_default()), if lost.is_some() => {
-                    lost.into_iter().for_each(|index| self.sinks.works(index));
-                }
+                () = self.sinks.keep() => {}
             }
         };
         self.queue.set_hungry(false);
@@ -207,8 +207,7 @@ impl Dispatcher {
         let (mut rounds, mut failures) = (0u32, 0u32);
         while !pending.is_empty() {
             if failures > 0 {
-                let reconnect = self.finish.settings.reconnect;
-                let delay = reconnect.delay(failures, u64::from(failures) * 7919);
+                let delay = self.pause_after(failures, &pending);
                 if !pause(self.finish.phase.clone(), delay).await {
                     return self.abandon(jobs, &pending);
                 }
@@ -239,6 +238,18 @@ impl Dispatcher {
         }
         if rounds > 1 {
             self.finish.stats.conditions.good(Component::DeadLetter, self.finish.lane);
+        }
+    }
+
+    /// How long to wait before `pending` is put again, after rounds that left something over.
+    fn pause_after(&self, failures: u32, pending: &[Pending]) -> Duration {
+        let copies = pending.iter().filter(|copy| copy.kind == Kind::Copy);
+        let refusals = copies.map(|copy| copy.refusals).max().unwrap_or(0);
+        let settings = &self.finish.settings;
+        let random = u64::from(failures) * 7919;
+        match refusals {
+            0 => settings.reconnect.delay(failures, random),
+            _ => settings.retry.backoff.delay(refusals, random).min(REFUSED),
         }
     }
 

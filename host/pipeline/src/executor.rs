@@ -1,6 +1,7 @@
 //! Executor: runs a batch of deliveries through the chain and leaves a job for each.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -130,6 +131,7 @@ fn apply(
     verdicts: &mut Vec<Verdict>,
 ) -> Vec<Live> {
     let mut next = Vec::with_capacity(live.len());
+    let rivals = rivals(&live, verdicts);
     for (mut live, verdict) in live.into_iter().zip(verdicts.drain(..)) {
         let Some(job) = jobs.get_mut(live.job) else {
             continue;
@@ -140,18 +142,37 @@ fn apply(
                 delta.apply(&mut live.message);
                 next.push(live);
             }
-            Verdict::Route { routes: names, delta } => {
+            Verdict::Route { routes: mut names, delta } => {
                 delta.apply(&mut live.message);
+                let mut seen = HashSet::new();
+                names.retain(|name| seen.insert(name.clone()));
                 for name in names {
                     leave(job, routes, &name, live.message.clone(), &stage.name, &stage.plugin);
                 }
             }
             Verdict::Emit(children) => emit(stage, routes, job, &live, children, &mut next),
             Verdict::Drop { reason } => count_reason(stage, reason.as_ref()),
+            Verdict::Wait { after, text, away: false } if rivals.contains(&live.job) => {
+                again(stage, job, Some(after), cause(stage, "retry".into(), text));
+            }
             verdict => fail(stage, job, live, verdict, &mut next),
         }
     }
     next
+}
+
+/// Jobs of which one message got past the stage while another waits: perhaps for that one, and they
+/// would wait for ever, were no attempt counted.
+fn rivals(live: &[Live], verdicts: &[Verdict]) -> HashSet<usize> {
+    let of = |which: fn(&Verdict) -> bool| {
+        let these = live.iter().zip(verdicts).filter(move |(_, verdict)| which(verdict));
+        these.map(|(live, _)| live.job)
+    };
+    let waiting: HashSet<usize> = of(|verdict| matches!(verdict, Verdict::Wait { .. })).collect();
+    if waiting.is_empty() {
+        return waiting;
+    }
+    of(Verdict::is_done).filter(|job| waiting.contains(job)).collect()
 }
 
 /// Carries out the verdicts by which a message ends badly, or is tried again.
@@ -164,10 +185,6 @@ fn fail(stage: &OpenStage, job: &mut Job, live: Live, verdict: Verdict, next: &m
         }
         Verdict::Retry { after, text } => {
             again(stage, job, after, cause(stage, "retry".into(), text));
-        }
-        // Messages that one became can wait for each other, and would for ever.
-        Verdict::Wait { after, text, away: false } if job.emitted > 1 => {
-            again(stage, job, Some(after), cause(stage, "retry".into(), text));
         }
         Verdict::Wait { after, .. } => job.worsen(Fate::Retry { delay: after, counted: false }),
         Verdict::Fail { failure: Failure::Dependency, text } => {

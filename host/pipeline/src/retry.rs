@@ -124,6 +124,19 @@ mod tests {
         assert_eq!(back.message, failed.message);
     }
 
+    /// What no broker carried is forged, and could be published nowhere, not as a dead letter either.
+    #[test]
+    fn what_is_too_long_for_a_broker_is_not_taken_back() {
+        let mut head = Head { routing_key: "orders".into(), ..Head::default() };
+        head.headers.set("lockgate-retry-attempt", Value::I64(2));
+        for name in ["exchange", "routing-key", "user-id", "expiration", "reply-to"] {
+            head.headers.set(RETRY.name(name), Value::text("k".repeat(256)));
+        }
+        let mut forged = delivery(Message::new(head, "body"));
+        come_back(&mut forged);
+        assert_eq!(forged.message.head(), &Head::default());
+    }
+
     #[test]
     fn other_messages_stay_as_they_are() {
         let mut other = delivery(Message::new(Head::default(), "body"));

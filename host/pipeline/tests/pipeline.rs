@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lockgate_message::state::{self, Claimed, Space, Staged, StateError, Store, Write};
@@ -649,23 +649,64 @@ async fn children_go_on_with_numbered_ids_and_are_bounded() {
 
 #[tokio::test]
 async fn messages_that_one_became_do_not_wait_for_each_other_for_ever() {
-    let left = AtomicUsize::new(20);
+    let calls = [const { AtomicUsize::new(0) }; 3];
     let bench = Bench::new()
         .stage(|_| Verdict::Emit(vec![Emitted { route: None, delta: Delta::default() }; 2]))
         .stage(move |input| {
-            let away = number(input) == 1;
-            let done = away
-                && left
-                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
-                    .is_err();
-            let text = "a copy in flight".to_owned();
-            if done { Verdict::Pass } else { Verdict::Wait { after: Duration::ZERO, text, away } }
+            let number = number(input);
+            let call = calls[number].fetch_add(1, Ordering::Relaxed);
+            let (first, early) = (call % 2 == 0, call < 40);
+            let wait = |away| {
+                let text = "a copy in flight".to_owned();
+                Verdict::Wait { after: Duration::ZERO, text, away }
+            };
+            match number {
+                // The second waits for the first.
+                0 if !first => wait(false),
+                // Both wait for another's, which ends.
+                1 if early => wait(false),
+                // The store is away.
+                2 if !first && early => wait(true),
+                _ => Verdict::Pass,
+            }
         });
-    bench.publish(2);
+    bench.publish(3);
     let ends = bench.run().await;
-    // A store that is away is waited for all the same.
-    ends.counted(&[("delivered", 1), ("dead_lettered", 1)]);
+    ends.counted(&[("delivered", 2), ("dead_lettered", 1)]);
     ends.check("dead", 0..1);
+}
+
+#[tokio::test]
+async fn a_route_named_twice_gets_one_copy() {
+    let bench = Bench::new().stage(|_| {
+        let routes = ["other", "default", "other"].map(str::to_owned).to_vec();
+        Verdict::Route { routes, delta: Delta::default() }
+    });
+    bench.publish(3);
+    let ends = bench.run().await;
+    ends.counted(&[("delivered", 3)]);
+    ends.check("out", 0..3);
+    ends.check("other", 0..3);
+}
+
+/// With nothing to put, the loss of a target shows, and it is connected anew.
+#[tokio::test]
+async fn an_idle_pipeline_notices_that_its_targets_are_gone() {
+    let bench = Bench::new().stage(|_| Verdict::Pass);
+    let lanes = bench.settings.lanes as u64;
+    let running = bench.start().await;
+    bench.publish(10);
+    bench.broker.until_depth("out", 10).await.unwrap();
+    bench.settled().await;
+    bench.broker.cut();
+    let stats = running.stats.clone();
+    let lost = || stats.reconnects.load(Ordering::Relaxed);
+    // The source, and a target each.
+    while lost() < 1 + lanes || !stats.conditions.is_good() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(running.stop().await);
+    assert_eq!(lost(), 1 + lanes);
 }
 
 #[tokio::test]
@@ -721,12 +762,17 @@ async fn a_lost_confirm_doubles_and_never_loses() {
 
 #[tokio::test]
 async fn a_target_that_keeps_refusing_ends_in_the_dead_letter() {
-    let bench = Bench::new().stage(|_| Verdict::Pass);
+    let mut bench = Bench::new().stage(|_| Verdict::Pass);
+    let pause = Duration::from_millis(400);
+    bench.settings.retry = RetryPolicy { attempts: 3, backoff: Backoff { min: pause, max: pause } };
     bench.publish(1);
     for _ in 0..bench.settings.retry.attempts {
         bench.broker.fail_next_put(PutError::Nacked("overflow".into()));
     }
+    let started = Instant::now();
     let ends = bench.run().await;
+    // Two pauses, of half of it at least: more than between two attempts to connect.
+    assert!(started.elapsed() >= pause);
     ends.counted(&[("dead_lettered", 1)]);
     assert_eq!(text(&ends.broker.drain("dead").unwrap()[0], "lockgate-reason"), "nacked");
 }

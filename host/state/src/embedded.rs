@@ -85,8 +85,7 @@ impl Embedded {
     }
 
     fn at(place: Place, quota: Quota) -> Result<Self, OpenError> {
-        let db = place.open()?;
-        let used = tables::used(&db).map_err(|error| place.damaged(&error))?;
+        let (db, used) = place.open()?;
         let memory = Mutex::new(Memory::new(used));
         let file = RwLock::new(Ok(db));
         let inner = Arc::new(Inner { place, quota, file, memory, counting: Mutex::default() });
@@ -249,10 +248,9 @@ impl Inner {
         let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
         let Err(old) = &*file else { return };
         let opened = self.place.open().map_err(|error| error.to_string());
-        let opened = opened.and_then(|db| {
-            let used = tables::used(&db).map_err(|error| error.to_string())?;
+        let opened = opened.map(|(db, used)| {
             self.memory().reopen(used);
-            Ok(db)
+            db
         });
         match &opened {
             Ok(_) => tracing::info!(was = old, "the state file works again"),

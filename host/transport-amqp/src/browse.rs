@@ -19,7 +19,7 @@ use lapin::{Channel, Consumer};
 use lockgate_message::Delivery;
 use lockgate_transport::{ConnectError, SourceError};
 
-use crate::connection::{CONNECT, Link, ok};
+use crate::connection::{Link, ok};
 use crate::guard::Inbox;
 use crate::settings::Endpoint;
 use crate::settle::Settler;
@@ -46,8 +46,8 @@ const BACK: Duration = Duration::from_secs(60);
 /// Looks without a change after which it is not waited for any longer: somebody else takes them.
 const STILL_MAX: u32 = 6;
 
-/// Channels at most, of the 2,047 that a broker allows by default; pages after these share the
-/// last one.
+/// Channels for pages at most, fewer where the broker allows no more than that; pages after these
+/// share the last one.
 const CHANNELS_MAX: usize = 1000;
 
 /// Without a message for so long, the broker is asked whether there are more.
@@ -84,22 +84,17 @@ impl Browser {
     /// # Errors
     /// As connecting a source.
     pub async fn open(endpoint: &Endpoint, queue: &str) -> Result<Self, ConnectError> {
-        let opened = tokio::time::timeout(CONNECT, Self::connect(endpoint, queue)).await;
-        opened.unwrap_or_else(|_| {
-            Err(ConnectError::Retry(format!("{endpoint}: not connected within {CONNECT:?}")))
-        })
-    }
-
-    async fn connect(endpoint: &Endpoint, queue: &str) -> Result<Self, ConnectError> {
         let inbox = Arc::new(Inbox::new(PAGE_MAX));
         let purpose = format!("browser {queue}");
         let link = Link::open(endpoint, &purpose, Some(inbox.clone())).await?;
         let topology = Topology { endpoint, link: &link };
         let refused = |error| topology.refused("queue", queue, &error, true);
         let name = short(queue)?;
-        let channel = link.connection.create_channel().await.map_err(refused)?;
+        let create = link.connection.create_channel();
+        let channel = link.answer(ANSWER, create).await.map_err(refused)?;
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = channel.queue_declare(name, options, FieldTable::default()).await;
+        let declare = channel.queue_declare(name, options, FieldTable::default());
+        let found = link.answer(ANSWER, declare).await;
         let ready = found.map_err(refused)?.message_count().into();
         let (queue, page, pages) = (queue.to_owned(), PAGE_FIRST, Vec::new());
         Ok(Self { link, channel, inbox, pages, queue, ready, left: ready, page })
@@ -123,7 +118,7 @@ impl Browser {
         if want == 0 {
             return Ok(page);
         }
-        if self.pages.len() < CHANNELS_MAX {
+        if self.pages.len() < self.channels_max() {
             let channel = self.answer(self.link.connection.create_channel()).await;
             let channel = channel.map_err(SourceError::Lost)?;
             self.pages.push(Page { settler: Settler::start(channel.clone()), channel });
@@ -139,6 +134,15 @@ impl Browser {
         let next = if bytes > PAGE_BYTES { self.page / 2 } else { self.page.saturating_mul(2) };
         self.page = next.clamp(1, PAGE_MAX);
         Ok(page)
+    }
+
+    /// One is for questions, and 0 means no limit (AMQP 0-9-1, connection.tune). At least one, of
+    /// which the broker may say why there is none.
+    fn channels_max(&self) -> usize {
+        match self.link.connection.configuration().channel_max() {
+            0 => CHANNELS_MAX,
+            max => CHANNELS_MAX.min(usize::from(max).saturating_sub(1)).max(1),
+        }
     }
 
     /// Fills `page` with `want` messages, or with fewer where there are no more.
@@ -219,10 +223,7 @@ impl Browser {
         &self,
         request: impl Future<Output = lapin::Result<T>>,
     ) -> Result<T, String> {
-        match tokio::time::timeout(ANSWER, request).await {
-            Ok(answer) => answer.map_err(|error| self.link.explain(&error)),
-            Err(_) => Err(format!("no answer from the broker within {ANSWER:?}")),
-        }
+        self.link.answer(ANSWER, request).await.map_err(|error| self.link.explain(&error))
     }
 
     /// Tells the broker all settlements, gives everything else back and closes, spending at most

@@ -1,8 +1,10 @@
 //! Link: one connection to a broker, thrown away whole on any error.
 
+use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_compat::CompatExt;
@@ -10,6 +12,7 @@ use lapin::types::ShortString;
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use lockgate_transport::ConnectError;
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::fault;
@@ -17,7 +20,8 @@ use crate::guard::{Fate, Inbox, pump};
 use crate::settings::Endpoint;
 use crate::socket::Socket;
 
-/// Time for connecting: socket, TLS, login, declarations and the channel.
+/// Time for connecting: socket, TLS and login; and then for each answer of the broker, so that a
+/// great many declarations, or a slow network, take their time.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
 /// A live connection. Dropping it cuts the socket, whatever state the client is in.
@@ -25,6 +29,10 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     fate: Arc<Fate>,
+    /// The broker left something unanswered.
+    condemned: AtomicBool,
+    /// Rung when that may have changed what [`Link::is_live`] says, or a channel's state.
+    bell: watch::Sender<()>,
     /// Task to end with the connection.
     pub(crate) watch: Option<AbortHandle>,
     _cut: Cut,
@@ -47,16 +55,26 @@ struct Cut {
 }
 
 impl Link {
-    /// Connects and logs in; with an inbox, through the frame guard. The caller sets the
-    /// deadline: dropping the future cuts what was begun.
+    /// Connects and logs in; with an inbox, through the frame guard. Dropping the future cuts what
+    /// was begun.
     pub(crate) async fn open(
+        endpoint: &Endpoint,
+        purpose: &str,
+        inbox: Option<Arc<Inbox>>,
+    ) -> Result<Self, ConnectError> {
+        let late = |_| ConnectError::Retry(format!("{endpoint}: not connected within {CONNECT:?}"));
+        let opened = tokio::time::timeout(CONNECT, Self::connect(endpoint, purpose, inbox)).await;
+        opened.map_err(late)?
+    }
+
+    async fn connect(
         endpoint: &Endpoint,
         purpose: &str,
         inbox: Option<Arc<Inbox>>,
     ) -> Result<Self, ConnectError> {
         let fate = Arc::new(Fate::default());
         let socket = Socket::connect(endpoint).await?;
-        let local = |error: std::io::Error| ConnectError::Retry(format!("{endpoint}: {error}"));
+        let local = |error: io::Error| ConnectError::Retry(format!("{endpoint}: {error}"));
         let cut = attach(socket, inbox, &fate).map_err(local)?;
         let stream = cut.socket.try_clone().map_err(local)?;
         let name = format!("{} {purpose}", endpoint.name);
@@ -74,7 +92,36 @@ impl Link {
         );
         let connection =
             connecting.await.map_err(|error| fault::connect(endpoint, &error, &fate))?;
-        Ok(Self { connection, fate, watch: None, _cut: cut })
+        let (condemned, bell) = (AtomicBool::new(false), watch::Sender::new(()));
+        Ok(Self { connection, fate, condemned, bell, watch: None, _cut: cut })
+    }
+
+    /// Awaits the broker's answer to one request. After none within `deadline` the connection is
+    /// not to be used again.
+    pub(crate) async fn answer<T>(
+        &self,
+        deadline: Duration,
+        request: impl Future<Output = lapin::Result<T>>,
+    ) -> lapin::Result<T> {
+        match tokio::time::timeout(deadline, request).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.condemn();
+                let text = format!("no answer from the broker within {deadline:?}");
+                Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
+            }
+        }
+    }
+
+    /// Lets nobody take it for live any more: what left one thing unanswered may leave all.
+    pub(crate) fn condemn(&self) {
+        self.condemned.store(true, Ordering::Release);
+        self.bell.send_replace(());
+    }
+
+    /// Whom to tell when the client reports an error, and who waits for that.
+    pub(crate) fn bell(&self) -> &watch::Sender<()> {
+        &self.bell
     }
 
     /// `error` as text, or what the guard knows better.
@@ -90,7 +137,7 @@ impl Link {
     }
 
     pub(crate) fn is_live(&self) -> bool {
-        self.connection.status().connected()
+        self.connection.status().connected() && !self.condemned.load(Ordering::Acquire)
     }
 
     /// Largest frame, bytes, as agreed with the broker.
@@ -115,7 +162,7 @@ pub(crate) fn ok() -> ShortString {
 /// The stream that lapin gets: the socket itself where nothing stands between, else the other
 /// end of a socket pair whose near end a pump owns. (lapin takes only TCP streams of its
 /// runtime, so the pair poses as one; nothing but reads and writes is done to it.)
-fn attach(socket: Socket, inbox: Option<Arc<Inbox>>, fate: &Arc<Fate>) -> std::io::Result<Cut> {
+fn attach(socket: Socket, inbox: Option<Arc<Inbox>>, fate: &Arc<Fate>) -> io::Result<Cut> {
     let (socket, tls) = match (socket, &inbox) {
         (Socket::Plain(tcp), None) => {
             return Ok(Cut { socket: tcp.into_std()?, pump: None });
@@ -129,7 +176,7 @@ fn attach(socket: Socket, inbox: Option<Arc<Inbox>>, fate: &Arc<Fate>) -> std::i
     let task = match (socket, tls) {
         (Some(tcp), _) => tokio::spawn(pump(tcp, near, inbox, fate)),
         (None, Some(tls)) => tokio::spawn(pump(tls, near, inbox, fate)),
-        (None, None) => return Err(std::io::ErrorKind::NotConnected.into()),
+        (None, None) => return Err(io::ErrorKind::NotConnected.into()),
     };
     Ok(Cut { socket: far, pump: Some(task.abort_handle()) })
 }

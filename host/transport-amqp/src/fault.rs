@@ -34,6 +34,12 @@ pub(crate) fn connect(endpoint: &Endpoint, error: &Error, fate: &Fate) -> Connec
             endpoint.uri.authority.userinfo.username,
             amqp.get_message()
         )),
+        // As many as the user or the virtual host may have; some may be those of a host that died.
+        AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+            if amqp.get_message().as_str().ends_with("is reached") =>
+        {
+            ConnectError::Retry(text)
+        }
         AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED) => ConnectError::Fatal(format!(
             "{endpoint}: virtual host `{}`: {}",
             endpoint.uri.vhost,
@@ -52,6 +58,8 @@ pub(crate) enum Refusal {
     Different,
     /// The user may not.
     Forbidden,
+    /// The user may publish to the exchange, but not with this routing key (topic permissions).
+    Key,
     /// The broker knows no such thing, or does not allow it.
     Unsupported,
     /// Somebody else holds it, its node is away, the connection died: can heal.
@@ -63,12 +71,15 @@ pub(crate) fn refusal(error: &Error) -> Refusal {
     let text = amqp.get_message().as_str();
     match amqp.kind() {
         // A queue whose node is down is reported as not found.
-        _ if text.contains("is down or inaccessible") => Refusal::Passing,
-        // So is a queue or consumer that another connection holds exclusively as forbidden:
-        // our own last connection, perhaps, that the broker has not missed yet.
-        _ if text.contains("exclusive") => Refusal::Passing,
+        _ if text.ends_with("is down or inaccessible") => Refusal::Passing,
+        // So is a queue that another consumer has for itself as forbidden: our own last one,
+        // perhaps, that the broker has not missed yet. (Names stand before these words.)
+        _ if text.ends_with("in exclusive use") => Refusal::Passing,
         AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Refusal::NotFound,
         AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => Refusal::Different,
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) if text.contains("access to topic '") => {
+            Refusal::Key
+        }
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Refusal::Forbidden,
         AMQPErrorKind::Hard(
             AMQPHardError::COMMANDINVALID
@@ -84,5 +95,102 @@ pub(crate) fn said(error: &Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(amqp) => amqp.get_message().to_string(),
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::protocol::AMQPError;
+
+    use super::*;
+    use crate::settings::{Login, Secret};
+
+    fn soft(kind: AMQPSoftError, text: &str) -> Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind.into(), text.into())).into()
+    }
+
+    fn hard(kind: AMQPHardError, text: &str) -> Error {
+        ErrorKind::ProtocolError(AMQPError::new(kind.into(), text.into())).into()
+    }
+
+    /// The words are those of RabbitMQ 3.10 to 4.3; names in them say nothing.
+    #[test]
+    fn a_refusal_is_told_by_code_and_words() {
+        use AMQPSoftError::{ACCESSREFUSED, NOTFOUND, PRECONDITIONFAILED, RESOURCELOCKED};
+        for (kind, text, expected) in [
+            (NOTFOUND, "NOT_FOUND - no queue 'in exclusive use' in vhost '/'", Refusal::NotFound),
+            (
+                NOTFOUND,
+                "NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor",
+                Refusal::NotFound,
+            ),
+            (
+                NOTFOUND,
+                "NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or \
+                 inaccessible",
+                Refusal::Passing,
+            ),
+            (
+                ACCESSREFUSED,
+                "ACCESS_REFUSED - queue 'q' in vhost '/' in exclusive use",
+                Refusal::Passing,
+            ),
+            (
+                RESOURCELOCKED,
+                "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'",
+                Refusal::Passing,
+            ),
+            (
+                ACCESSREFUSED,
+                "ACCESS_REFUSED - access to queue 'exclusive' in vhost '/' refused for user 'u'",
+                Refusal::Forbidden,
+            ),
+            (
+                ACCESSREFUSED,
+                "ACCESS_REFUSED - access to topic 'k' in exchange 'x' in vhost '/' refused for \
+                 user 'u'",
+                Refusal::Key,
+            ),
+            (
+                ACCESSREFUSED,
+                "ACCESS_REFUSED - write access to topic 'k' in exchange 'x' in vhost '/' refused \
+                 for user 'u'",
+                Refusal::Key,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/'",
+                Refusal::Different,
+            ),
+        ] {
+            assert_eq!(refusal(&soft(kind, text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_connections_heals_and_a_missing_virtual_host_does_not() {
+        let url = Secret::new("amqp://u:secret@localhost/v");
+        let login = Login {
+            url: &url,
+            username: None,
+            password: None,
+            auth_mechanism: None,
+            tls: None,
+            heartbeat: 10,
+            connection_name: None,
+        };
+        let endpoint = Endpoint::new(login).unwrap();
+        let connect = |text| {
+            let error = hard(AMQPHardError::NOTALLOWED, text);
+            connect(&endpoint, &error, &Fate::default())
+        };
+        for text in [
+            "NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (5) is reached",
+            "NOT_ALLOWED - connection refused for user 'u': user connection limit (5) is reached",
+        ] {
+            assert!(matches!(connect(text), ConnectError::Retry(_)), "{text}");
+        }
+        let missing = connect("NOT_ALLOWED - vhost v not found");
+        assert!(matches!(&missing, ConnectError::Fatal(text) if !text.contains("secret")));
     }
 }

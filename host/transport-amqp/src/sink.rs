@@ -16,7 +16,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, PublisherConfirm};
 use lockgate_transport::declare::SettingsError;
 use lockgate_transport::{ConnectError, DelayQueue, Outgoing, PutError, Sink, SinkConnector};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::connection::{CONNECT, Link, ok};
 use crate::convert::{Limits, Publish, publish};
@@ -130,8 +130,10 @@ impl AmqpSink {
             topology.target(name, declare.as_ref(), first).await.map_err(|e| e.of_route(n))?;
         }
         let retry = |error| ConnectError::Retry(format!("{endpoint}: {}", link.explain(&error)));
-        let channel = link.connection.create_channel().await.map_err(retry)?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(retry)?;
+        let create = link.connection.create_channel();
+        let channel = link.answer(CONNECT, create).await.map_err(retry)?;
+        let select = channel.confirm_select(ConfirmSelectOptions::default());
+        link.answer(CONNECT, select).await.map_err(retry)?;
         self.worked.store(true, Ordering::Relaxed);
         let Manner { mandatory, persistent, max_body, confirm_timeout, .. } = self.manner;
         let limits = Limits {
@@ -141,6 +143,7 @@ impl AmqpSink {
             frame_max: link.frame_max(),
         };
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+        let bell = link.bell().subscribe();
         Ok(LiveSink {
             id: Id::new(generation, lane),
             endpoint: endpoint.clone(),
@@ -150,6 +153,7 @@ impl AmqpSink {
             mandatory,
             confirm_timeout,
             dead: None,
+            bell,
         })
     }
 }
@@ -178,13 +182,7 @@ impl Manner {
 #[async_trait]
 impl SinkConnector for AmqpSink {
     async fn connect(&self, lane: usize) -> Result<Box<dyn Sink>, ConnectError> {
-        match tokio::time::timeout(CONNECT, self.open(lane)).await {
-            Ok(connected) => Ok(Box::new(connected?)),
-            Err(_) => Err(ConnectError::Retry(format!(
-                "{}: not connected within {CONNECT:?}",
-                self.manner.endpoint
-            ))),
-        }
+        Ok(Box::new(self.open(lane).await?))
     }
 
     fn describe(&self) -> String {
@@ -208,14 +206,23 @@ struct LiveSink {
     confirm_timeout: Duration,
     /// Why nothing can be published any more.
     dead: Option<String>,
+    /// Of the link.
+    bell: watch::Receiver<()>,
 }
 
 /// Why a channel is of no use any more.
 struct Broken {
     why: String,
-    /// A precondition failed (406): of all that is published, only what a message holds can do that,
-    /// as another's user-id or a size above the broker's limit.
-    by_content: bool,
+    by: By,
+}
+
+enum By {
+    /// By something that a message holds, as another's user-id, a size above the broker's limit, or
+    /// a routing key that the user may not publish with.
+    Content,
+    /// The confirms did not come in time.
+    Delay,
+    Other,
 }
 
 #[async_trait]
@@ -229,11 +236,16 @@ impl Sink for LiveSink {
     }
 
     async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError> {
-        let topology = Topology { endpoint: &self.endpoint, link: &self.link };
-        match tokio::time::timeout(CONNECT, topology.delay_queue(queue)).await {
-            Ok(declared) => declared,
-            Err(_) => Err(ConnectError::Retry(format!("{}: no answer", self.endpoint))),
+        Topology { endpoint: &self.endpoint, link: &self.link }.delay_queue(queue).await
+    }
+
+    async fn lost(&mut self) -> String {
+        // What a put found says more than what is left of the channel.
+        while self.dead.is_none() && self.channel.status().connected() && self.link.is_live() {
+            // Ends at once when it rang since the last look.
+            let _ = self.bell.changed().await;
         }
+        self.dead.clone().unwrap_or_else(|| "the connection was closed".to_owned())
     }
 
     async fn close(self: Box<Self>, deadline: Duration) {
@@ -271,10 +283,11 @@ impl LiveSink {
             // Holds if this future is dropped on the way: late returns would find no owner.
             self.dead = Some("a block was abandoned".to_owned());
             let broken = self.deliver(publishes, first, &mut pending).await.err();
-            if let Some(Broken { why, by_content: true }) = &broken
-                && only
-            {
-                pending.fail(why);
+            match &broken {
+                Some(Broken { why, by: By::Content }) if only => pending.fail(why),
+                // A return may ride on a confirm that nobody looked at.
+                Some(Broken { by: By::Delay, .. }) => pending.distrust(),
+                _ => {}
             }
             self.dead = broken.map(|broken| broken.why);
         }
@@ -322,17 +335,20 @@ impl LiveSink {
         match confirmation {
             Ok(confirmation) => {
                 let confirmed = pending.confirmed(at, confirmation, &self.id, first);
-                confirmed.map_err(|why| Broken { why, by_content: false })
+                confirmed.map_err(|why| Broken { why, by: By::Other })
             }
             Err(error) => {
-                let by_content = refusal(&error) == Refusal::Different;
-                Err(Broken { why: self.link.explain(&error), by_content })
+                let by = match refusal(&error) {
+                    Refusal::Different | Refusal::Key => By::Content,
+                    _ => By::Other,
+                };
+                Err(Broken { why: self.link.explain(&error), by })
             }
         }
     }
 
     /// Runs `settled` within the confirm timeout; time in which the broker is blocked does not
-    /// count, for it decides nothing then.
+    /// count, for it decides nothing then. A connection that was late is not used again.
     async fn in_time(
         &self,
         settled: impl Future<Output = Result<(), Broken>>,
@@ -348,7 +364,8 @@ impl LiveSink {
                 waited += look;
             }
         }
+        self.link.condemn();
         let why = format!("no confirm within {:?}", self.confirm_timeout);
-        Err(Broken { why, by_content: false })
+        Err(Broken { why, by: By::Delay })
     }
 }

@@ -49,15 +49,6 @@ impl AmqpSource {
         self.status.clone()
     }
 
-    async fn in_time<T>(
-        &self,
-        connecting: impl Future<Output = Result<T, ConnectError>>,
-    ) -> Result<T, ConnectError> {
-        let late = |_| format!("{}: not connected within {CONNECT:?}", self.endpoint);
-        let connected = tokio::time::timeout(CONNECT, connecting).await;
-        connected.map_err(late).map_err(ConnectError::Retry)?
-    }
-
     async fn open(&self) -> Result<LiveSource, ConnectError> {
         let SourceSettings { queue, prefetch, exclusive, .. } = &self.settings;
         let inbox = Arc::new(Inbox::new(*prefetch));
@@ -66,17 +57,17 @@ impl AmqpSource {
         let topology = Topology { endpoint: &self.endpoint, link: &link };
         topology.source(&self.settings).await?;
         let refused = |error| topology.refused("queue", queue, &error, true);
-        let channel = link.connection.create_channel().await.map_err(refused)?;
-        channel.basic_qos(*prefetch, BasicQosOptions::default()).await.map_err(refused)?;
+        let create = link.connection.create_channel();
+        let channel = link.answer(CONNECT, create).await.map_err(refused)?;
+        let qos = channel.basic_qos(*prefetch, BasicQosOptions::default());
+        link.answer(CONNECT, qos).await.map_err(refused)?;
         let mut arguments = field_table(&self.settings.arguments);
         if let Some(priority) = self.settings.priority {
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         }
         let options = BasicConsumeOptions { exclusive: *exclusive, ..Default::default() };
-        let consumer = channel
-            .basic_consume(short(queue)?, short("")?, options, arguments)
-            .await
-            .map_err(refused)?;
+        let consume = channel.basic_consume(short(queue)?, short("")?, options, arguments);
+        let consumer = link.answer(CONNECT, consume).await.map_err(refused)?;
         self.status.connected(&link);
         let settler = Settler::start(channel.clone());
         Ok(LiveSource { link, channel, consumer, inbox, settler, cancelled: false, ended: false })
@@ -86,17 +77,14 @@ impl AmqpSource {
 #[async_trait]
 impl SourceConnector for AmqpSource {
     async fn connect(&self) -> Result<Box<dyn Source>, ConnectError> {
-        Ok(Box::new(self.in_time(self.open()).await?))
+        Ok(Box::new(self.open().await?))
     }
 
     async fn check(&self) -> Result<(), ConnectError> {
-        self.in_time(async {
-            let link = Link::open(&self.endpoint, "check", None).await?;
-            Topology { endpoint: &self.endpoint, link: &link }.source(&self.settings).await?;
-            link.close(CANCEL).await;
-            Ok(())
-        })
-        .await
+        let link = Link::open(&self.endpoint, "check", None).await?;
+        Topology { endpoint: &self.endpoint, link: &link }.source(&self.settings).await?;
+        link.close(CANCEL).await;
+        Ok(())
     }
 
     fn describe(&self) -> String {

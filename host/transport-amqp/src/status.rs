@@ -37,10 +37,11 @@ impl Status {
         self.blocked.load(Ordering::Acquire) && self.is_connected()
     }
 
-    /// Logs every change of the broker's mind about publishes, until the handle is used.
+    /// Logs every change of the broker's mind about publishes, and rings the link's bell for every
+    /// error, until the handle is used. (The client gives each event to one listener only.)
     pub(crate) fn watch(self: &Arc<Self>, link: &Link, broker: &Endpoint) -> AbortHandle {
         let mut events = Box::pin(link.connection.events_listener());
-        let (status, broker) = (self.clone(), broker.clone());
+        let (status, broker, bell) = (self.clone(), broker.clone(), link.bell().clone());
         let watching = async move {
             while let Some(event) = events.next().await {
                 match event {
@@ -52,6 +53,7 @@ impl Status {
                         tracing::info!(%broker, "the broker takes publishes again");
                         status.blocked.store(false, Ordering::Release);
                     }
+                    Event::Error(_) => bell.send_replace(()),
                     _ => {}
                 }
             }

@@ -9,7 +9,7 @@ use lockgate_transport::declare::{
 };
 use lockgate_transport::{ConnectError, DelayQueue};
 
-use crate::connection::Link;
+use crate::connection::{CONNECT, Link};
 use crate::fault::{Refusal, connect, refusal, said};
 use crate::settings::{Endpoint, RouteSettings, SourceSettings, field_table};
 
@@ -107,13 +107,17 @@ impl Topology<'_> {
     }
 
     async fn channel(&self) -> Result<Channel, ConnectError> {
-        let channel = self.link.connection.create_channel().await;
+        let channel = self.answer(self.link.connection.create_channel()).await;
         channel.map_err(|error| connect(self.endpoint, &error, self.link.fate()))
     }
 
     async fn close(&self, channel: &Channel) {
         // A channel left open harms nobody.
-        let _ = channel.close(200, crate::connection::ok()).await;
+        let _ = self.answer(channel.close(200, crate::connection::ok())).await;
+    }
+
+    async fn answer<T>(&self, request: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+        self.link.answer(CONNECT, request).await
     }
 
     async fn declare_queue(
@@ -128,14 +132,15 @@ impl Topology<'_> {
             exclusive: queue.exclusive,
             ..Default::default()
         };
-        let declared =
-            channel.queue_declare(short(name)?, options, field_table(&queue.arguments)).await;
+        let arguments = field_table(&queue.arguments);
+        let declared = self.answer(channel.queue_declare(short(name)?, options, arguments)).await;
         declared.map(drop).map_err(|error| self.refused("queue", name, &error, true))
     }
 
     async fn verify_queue(&self, channel: &Channel, name: &str) -> Result<(), ConnectError> {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let found = channel.queue_declare(short(name)?, options, FieldTable::default()).await;
+        let declare = channel.queue_declare(short(name)?, options, FieldTable::default());
+        let found = self.answer(declare).await;
         found.map(drop).map_err(|error| self.refused("queue", name, &error, true))
     }
 
@@ -153,7 +158,7 @@ impl Topology<'_> {
         let name = short(&exchange.name)?;
         let kind = ExchangeKind::Custom(exchange.kind.clone());
         let arguments = field_table(&exchange.arguments);
-        let declared = channel.exchange_declare(name, kind, options, arguments).await;
+        let declared = self.answer(channel.exchange_declare(name, kind, options, arguments)).await;
         declared.map_err(|error| self.refused("exchange", &exchange.name, &error, true))
     }
 
@@ -164,9 +169,9 @@ impl Topology<'_> {
         first: bool,
     ) -> Result<(), ConnectError> {
         let options = ExchangeDeclareOptions { passive: true, ..Default::default() };
-        let found = channel
-            .exchange_declare(short(name)?, ExchangeKind::Direct, options, FieldTable::default())
-            .await;
+        let (kind, arguments) = (ExchangeKind::Direct, FieldTable::default());
+        let declare = channel.exchange_declare(short(name)?, kind, options, arguments);
+        let found = self.answer(declare).await;
         found.map_err(|error| self.refused("exchange", name, &error, first))
     }
 
@@ -180,7 +185,8 @@ impl Topology<'_> {
         let (queue, key) = (short(queue)?, short(&binding.routing_key)?);
         let options = QueueBindOptions::default();
         let arguments = field_table(&binding.arguments);
-        let bound = channel.queue_bind(queue, short(exchange)?, key, options, arguments).await;
+        let bind = channel.queue_bind(queue, short(exchange)?, key, options, arguments);
+        let bound = self.answer(bind).await;
         bound.map_err(|error| self.refused("exchange", exchange, &error, true))
     }
 
@@ -210,7 +216,7 @@ impl Topology<'_> {
                 "{endpoint}: {what} `{name}` exists with other properties ({said}); \
                  make `declare` equal to it, or delete it on the broker"
             )),
-            Refusal::Forbidden => ConnectError::Fatal(format!(
+            Refusal::Forbidden | Refusal::Key => ConnectError::Fatal(format!(
                 "{endpoint}: no permission for {what} `{name}` ({said})"
             )),
             Refusal::Unsupported => {

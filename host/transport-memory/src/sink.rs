@@ -17,6 +17,9 @@ use crate::{Broker, RouteSettings};
 /// Time a put may wait for memory or for a block to end, unless told otherwise.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Why a sink is dead.
+const CUT: &str = "the connection was cut";
+
 /// Makes sinks that publish to any exchange of a broker.
 pub struct MemorySinkConnector {
     broker: Broker,
@@ -91,7 +94,7 @@ impl Sink for MemorySink {
         tokio::task::consume_budget().await;
         let mut results = Vec::with_capacity(block.len());
         if self.dead {
-            fill(&mut results, block.len(), &unknown("the connection was cut"));
+            fill(&mut results, block.len(), &unknown(CUT));
             return results;
         }
         let fault = match block.is_empty() {
@@ -114,6 +117,17 @@ impl Sink for MemorySink {
     async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError> {
         let declared = self.broker.declare_queue(&queue.name, queue_options(&queue.declaration()));
         declared.map_err(|error| ConnectError::Fatal(error.to_string()))
+    }
+
+    async fn lost(&mut self) -> String {
+        loop {
+            // Made before the look, so that no word is missed in between.
+            let word = self.broker.shared.room.notified();
+            if self.dead || self.broker.with(|state| state.generation != self.generation) {
+                return CUT.to_owned();
+            }
+            word.await;
+        }
     }
 
     async fn close(self: Box<Self>, _deadline: Duration) {}
@@ -153,7 +167,7 @@ impl MemorySink {
         memo.forget();
         broker.with(|state| {
             if state.generation != generation {
-                fill(results, block.len(), &unknown("the connection was cut"));
+                fill(results, block.len(), &unknown(CUT));
                 return Progress::Done;
             }
             let progress = match state.switches.blocked {

@@ -11,7 +11,7 @@ use crate::{ConnectError, PutError};
 /// Makes one sink generation.
 #[async_trait]
 pub trait SinkConnector: Send + Sync {
-    /// Connects, within a deadline of its own. `lane` numbers the one lane that will use the
+    /// Connects; every step has a deadline of its own. `lane` numbers the one lane that will use the
     /// sink; sinks of several lanes may share a connection, never a channel.
     async fn connect(&self, lane: usize) -> Result<Box<dyn Sink>, ConnectError>;
 
@@ -34,7 +34,7 @@ pub trait Sink: Send {
     /// After any [`PutError::Unknown`] the sink is dead and must be replaced.
     ///
     /// What only the broker can judge, by hanging up, is `Unknown` in a block of several and may be
-    /// [`PutError::Invalid`] in a block of one; the sink is dead then too, and says so at the next put.
+    /// [`PutError::Invalid`] in a block of one; the sink is dead then too, and says so when next asked.
     async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>>;
 
     /// Makes a delay queue where it is missing, so that a put can name it.
@@ -42,6 +42,14 @@ pub trait Sink: Send {
     /// # Errors
     /// [`ConnectError::Fatal`] where this broker or its permissions do not allow it.
     async fn declare(&mut self, queue: &DelayQueue) -> Result<(), ConnectError>;
+
+    /// Resolves, with why, when the sink is dead while nothing is asked of it. A sink whose loss
+    /// shows only in [`Sink::put`] never does.
+    ///
+    /// Cancel-safe.
+    async fn lost(&mut self) -> String {
+        std::future::pending().await
+    }
 
     /// Closes, spending at most `deadline`.
     async fn close(self: Box<Self>, deadline: Duration);

@@ -10,7 +10,7 @@ use crate::{ConnectError, SourceError};
 /// Makes one source generation: connects, declares or verifies, consumes.
 #[async_trait]
 pub trait SourceConnector: Send + Sync {
-    /// Connects, within a deadline of its own.
+    /// Connects; every step has a deadline of its own.
     async fn connect(&self) -> Result<Box<dyn Source>, ConnectError>;
 
     /// Makes or finds what the source needs, as [`SourceConnector::connect`] does, and takes

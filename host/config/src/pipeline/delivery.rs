@@ -87,7 +87,7 @@ fn retry(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> RetrySpec {
     let of_all = RawPolicy { attempts: raw.attempts, backoff: raw.backoff };
-    let policy = policy(section, &of_all, diagnostics);
+    let policy = policy(section, &of_all, RetryPolicy::default(), diagnostics);
     let hold = raw.hold.unwrap_or(true);
     if raw.hold.is_some() && *order == Order::None {
         let message = "there is no order that could be held";
@@ -110,13 +110,14 @@ fn retry(
     RetrySpec { policy, wait: raw.wait.unwrap_or(default), hold }
 }
 
-/// Reads what a stage's `retry` and that of the whole pipeline have in common.
+/// Reads what a stage's `retry` and that of the whole pipeline have in common; what is left out is
+/// as in `spec`.
 pub(super) fn policy(
     section: &Section,
     raw: &RawPolicy,
+    mut spec: RetryPolicy,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> RetryPolicy {
-    let mut spec = RetryPolicy::default();
     within(section, "retry.attempts", raw.attempts, 1..=1000, &mut spec.attempts, diagnostics);
     if let Some(TimeRange { min, max }) = raw.backoff {
         let limits = Time(Duration::from_millis(1))..=Time(Duration::from_secs(24 * 3600));

@@ -12,7 +12,9 @@ use super::{endpoint, missing, required_name, within};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::load::Context;
 use crate::section::{Section, to_json};
-use crate::spec::{Capability, Isolation, LimitsSpec, OnError, PluginRef, Settings, StageSpec};
+use crate::spec::{
+    Capability, Isolation, LimitsSpec, OnError, PluginRef, RetryPolicy, Settings, StageSpec,
+};
 use crate::suggest::way_out;
 use crate::units::{ByteSize, Time};
 
@@ -27,7 +29,7 @@ struct RawStage {
     limits: RawLimits,
     isolation: Isolation,
     on_error: OnError,
-    retry: Option<RawPolicy>,
+    retry: RawPolicy,
 }
 
 #[derive(Default, Deserialize)]
@@ -41,10 +43,11 @@ struct RawLimits {
     module: Option<ByteSize>,
 }
 
-/// Reads a stage; `None` where not even its name and plugin are known.
+/// Reads a stage; `None` where not even its name and plugin are known. `retry` is the pipeline's.
 pub(super) fn parse(
     section: Section,
     context: &Context<'_>,
+    retry: RetryPolicy,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<StageSpec> {
     if !endpoint::is_table(&section, "a stage, a table", diagnostics) {
@@ -79,7 +82,7 @@ pub(super) fn parse(
         limits,
         isolation: raw.isolation,
         on_error: raw.on_error,
-        retry: raw.retry.map(|raw| policy(&section, &raw, diagnostics)),
+        retry: policy(&section, &raw.retry, retry, diagnostics),
         section,
     })
 }

@@ -29,8 +29,8 @@ pub struct StageSpec {
     pub limits: LimitsSpec,
     pub isolation: Isolation,
     pub on_error: OnError,
-    /// How often it lets a message be tried, where it says so itself.
-    pub retry: Option<RetryPolicy>,
+    /// How often it lets a message be tried: the pipeline's, where it says nothing itself.
+    pub retry: RetryPolicy,
     /// Its table.
     pub section: Section,
 }

@@ -155,17 +155,9 @@ impl Staging {
     /// the stage is done with it.
     pub(crate) fn judged(&mut self, index: usize, verdict: Verdict) -> Verdict {
         let at = self.first + index;
-        let done = matches!(
-            verdict,
-            Verdict::Pass
-                | Verdict::Modify(_)
-                | Verdict::Route { .. }
-                | Verdict::Emit(_)
-                | Verdict::Drop { .. }
-        );
         let (waits, away) =
             self.messages.get(at).map_or((false, false), |slot| (slot.waits, slot.away));
-        if !done {
+        if !verdict.is_done() {
             self.forget(at);
         }
         match verdict {

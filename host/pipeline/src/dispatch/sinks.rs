@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{join_all, pending, select_all};
 use lockgate_transport::{
     Backoff, ConnectError, DelayQueue, PutError, Sink, SinkConnector, reconnect,
 };
 use tokio::sync::watch;
 
-use super::Pending;
+use super::{Kind, Pending};
 use crate::condition::Component;
 use crate::intake::Phase;
 use crate::stats::Stats;
@@ -26,6 +27,8 @@ pub(crate) struct Sinks {
     live: Vec<Option<Box<dyn Sink>>>,
     /// Those that were lost and have not stored anything since.
     troubled: HashSet<usize>,
+    /// Those whose target refuses what is put there, again.
+    refusing: HashSet<usize>,
     reconnect: Backoff,
     stats: Arc<Stats>,
     phase: watch::Receiver<Phase>,
@@ -41,12 +44,35 @@ impl Sinks {
         stats: Arc<Stats>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        Self { lane, connectors, live, troubled: HashSet::new(), reconnect, stats, phase }
+        let (troubled, refusing) = Default::default();
+        Self { lane, connectors, live, troubled, refusing, reconnect, stats, phase }
     }
 
-    /// One that is not connected.
-    pub(super) fn lost(&self) -> Option<usize> {
-        self.live.iter().position(Option::is_none)
+    /// Connects what is not connected, or else waits until something is lost; to be called again,
+    /// while there is nothing to put. Cancel-safe.
+    pub(super) async fn keep(&mut self) {
+        let unconnected = self.live.iter().position(Option::is_none);
+        if let Some(index) = unconnected {
+            match self.connect(index).await {
+                // With nothing to put that would prove it, a connection is proof enough.
+                true => return self.works(index),
+                // Told to abandon.
+                false => return pending().await,
+            }
+        }
+        let live = self.live.iter_mut().enumerate();
+        let waits = live.filter_map(|(index, slot)| {
+            let sink = slot.as_mut()?;
+            Some(async move { (index, sink.lost().await) }.boxed())
+        });
+        let waits: Vec<_> = waits.collect();
+        if waits.is_empty() {
+            return pending().await;
+        }
+        let ((index, why), ..) = select_all(waits).await;
+        if let Some(sink) = self.live.get_mut(index).and_then(Option::take) {
+            self.dead(index, sink, &why);
+        }
     }
 
     /// Closes them.
@@ -89,6 +115,7 @@ impl Sinks {
                 Err(PutError::Unknown(why)) => Some(why.clone()),
                 _ => None,
             });
+            self.look_for_refusals(index, places.iter().filter_map(|at| pending.get(*at)), &put);
             for (place, result) in places.into_iter().zip(put) {
                 if let Some(slot) = results.get_mut(place) {
                     *slot = result;
@@ -117,9 +144,49 @@ impl Sinks {
 
     /// A sink has stored a block: only that proves that it works, for a broker may accept a
     /// connection and nothing else.
-    pub(super) fn works(&mut self, index: usize) {
-        if self.troubled.remove(&index) {
+    fn works(&mut self, index: usize) {
+        if self.troubled.remove(&index) && !self.refusing.contains(&index) {
             self.stats.conditions.good(Component::Target, self.holder(index));
+        }
+    }
+
+    /// A target that refuses a copy twice is in the way, as a full queue is, until it stores some
+    /// and refuses none. Dead letters prove nothing about it.
+    fn look_for_refusals<'a>(
+        &mut self,
+        index: usize,
+        block: impl Iterator<Item = &'a Pending>,
+        results: &[Result<(), PutError>],
+    ) {
+        let (mut stored, mut refused) = (false, None);
+        for (copy, result) in block.zip(results).filter(|(copy, _)| copy.kind == Kind::Copy) {
+            match result {
+                Ok(()) => stored = true,
+                Err(PutError::Nacked(why)) => refused = Some((copy, why)),
+                Err(_) => {}
+            }
+        }
+        match refused {
+            Some((copy, why)) if copy.refusals > 0 => {
+                let why = format!("exchange {} refuses messages: {why}", copy.outgoing.exchange);
+                self.stats.conditions.bad(Component::Target, self.holder(index), why);
+                self.refusing.insert(index);
+            }
+            None if stored => self.accepts(index),
+            _ => {}
+        }
+    }
+
+    fn accepts(&mut self, index: usize) {
+        if self.refusing.remove(&index) && !self.troubled.contains(&index) {
+            self.stats.conditions.good(Component::Target, self.holder(index));
+        }
+    }
+
+    /// There is nothing left that a target could refuse.
+    pub(super) fn nothing_refused(&mut self) {
+        for index in 0..self.live.len() {
+            self.accepts(index);
         }
     }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use redb::backends::InMemoryBackend;
 use redb::{Builder, Database, DatabaseError, StorageError};
 
+use super::tables;
+
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -40,9 +42,8 @@ impl Place {
         Ok(Self::File(dir.join("state.redb")))
     }
 
-    /// The error of a file that opens and then cannot be read.
-    pub(super) fn damaged(&self, error: &redb::Error) -> OpenError {
-        OpenError::Damaged(self.path().to_owned(), error.to_string())
+    fn damaged(&self, what: &str) -> OpenError {
+        OpenError::Damaged(self.path().to_owned(), what.to_owned())
     }
 
     fn path(&self) -> &Path {
@@ -52,19 +53,22 @@ impl Place {
         }
     }
 
-    pub(super) fn open(&self) -> Result<Database, OpenError> {
+    /// Opens the file and reads what its stages use.
+    pub(super) fn open(&self) -> Result<(Database, tables::UsedBy), OpenError> {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE);
-        let opened = match self {
-            Self::Memory => builder.create_with_backend(InMemoryBackend::new()),
-            Self::File(path) => {
-                // redb checks what it reads, and asserts what it believes it has checked.
-                let opened = catch_unwind(AssertUnwindSafe(|| builder.create(path)));
-                let panicked = || StorageError::Corrupted("unreadable structure".to_owned());
-                opened.unwrap_or_else(|_| Err(panicked().into()))
-            }
+        let open = || {
+            let opened = match self {
+                Self::Memory => builder.create_with_backend(InMemoryBackend::new()),
+                Self::File(path) => builder.create(path),
+            };
+            let db = opened.map_err(|error| refusal(self.path().to_owned(), error))?;
+            let used = tables::used(&db).map_err(|error| self.damaged(&error.to_string()))?;
+            Ok((db, used))
         };
-        opened.map_err(|error| refusal(self.path().to_owned(), error))
+        // redb checks what it reads, and asserts what it believes it has checked.
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        opened.unwrap_or_else(|_| Err(self.damaged("unreadable structure")))
     }
 }
 

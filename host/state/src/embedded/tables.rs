@@ -84,8 +84,10 @@ pub(crate) fn read(db: &Database, full: &[u8]) -> Result<Option<(u64, Vec<u8>)>,
     Ok(found.filter(|(end, _)| now() < *end))
 }
 
-/// What every stage uses, by prefix.
-pub(crate) fn used(db: &Database) -> Result<HashMap<Vec<u8>, (u64, u64)>, Failure> {
+/// Keys and bytes that every stage uses, by prefix.
+pub(crate) type UsedBy = HashMap<Vec<u8>, (u64, u64)>;
+
+pub(crate) fn used(db: &Database) -> Result<UsedBy, Failure> {
     let reading = db.begin_read().map_err(boxed)?;
     let mut all = HashMap::new();
     let used = match reading.open_table(USED) {

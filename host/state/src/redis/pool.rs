@@ -7,7 +7,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lockgate_message::state::StateError;
-use redis::{Client, Connection, ErrorKind, RedisError, RedisResult};
+use redis::{Client, Connection, ErrorKind, RedisError, RedisResult, ServerErrorKind};
 
 /// Most connections at a time; a caller beyond waits for one.
 const CONNECTIONS: usize = 64;
@@ -207,9 +207,15 @@ impl State {
     }
 }
 
-/// Whether the server answered, so that the connection can be used further.
+/// Whether the server answered, so that the connection can be used further. One that became a
+/// replica answers for ever that it takes no writes: whoever does now is behind the same name.
 fn is_answer(error: &RedisError) -> bool {
-    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+    match error.kind() {
+        ErrorKind::Server(ServerErrorKind::ReadOnly) => false,
+        // Before Redis 7 that is within the error of the script.
+        ErrorKind::Server(_) | ErrorKind::Extension => !error.to_string().contains("READONLY"),
+        _ => false,
+    }
 }
 
 fn refusal(error: &RedisError) -> StateError {

@@ -136,6 +136,32 @@ fn a_server_without_memory_refuses_and_none_of_a_commit_is_there() {
     assert_eq!(store.get(&s, b"b"), Ok(None));
 }
 
+/// A server that another took the place of keeps its connections, and answers that it takes no
+/// writes: whoever takes them is found by connecting anew.
+#[test]
+fn a_server_that_became_a_replica_is_left() {
+    let server = Server::start();
+    let store = open(&server.url());
+    let s = space("replica");
+    store.commit(&[put(&s, b"k", b"v", None)]).unwrap();
+    let made = || -> u64 {
+        let all = server.tell("INFO stats");
+        let line = all.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.unwrap().trim().parse().unwrap()
+    };
+    assert_eq!(server.say("REPLICAOF 127.0.0.1 1").as_deref(), Some("+OK"));
+    let before = made();
+    assert!(unavailable(&store.claim(&s, b"c")));
+    // One each to ask; the others are the store's.
+    let mut asked = 0;
+    until("a new connection", || {
+        asked += 1;
+        made() > before + asked
+    });
+    assert_eq!(server.say("REPLICAOF NO ONE").as_deref(), Some("+OK"));
+    claim_soon(&store, &s, b"c");
+}
+
 #[test]
 fn a_server_that_is_not_there_and_a_url_that_is_none() {
     let mut server = Server::start();

@@ -59,6 +59,16 @@ impl Server {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// The text that answers an inline command.
+    pub(crate) fn tell(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
+        let mut said = String::new();
+        stream.read_to_string(&mut said).unwrap();
+        said
+    }
+
     /// The first line of the answer to an inline command.
     pub(crate) fn say(&self, command: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;

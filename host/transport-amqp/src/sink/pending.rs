@@ -52,7 +52,7 @@ pub(super) struct Pending {
     states: Vec<State>,
     /// Returned publishes, with the broker's words.
     returned: Vec<(usize, String)>,
-    /// A return came that has no owner: any of those confirmed may be it.
+    /// A return came that has no owner, or may have come unseen: any of those confirmed may be it.
     distrusted: bool,
 }
 
@@ -65,6 +65,11 @@ impl Pending {
     /// It was not published.
     pub(super) fn refuse(&mut self, at: usize, error: PutError) {
         self.set(at, State::Refused(error));
+    }
+
+    /// Not every confirm that came was looked at.
+    pub(super) fn distrust(&mut self) {
+        self.distrusted = true;
     }
 
     /// What was published closed the channel.

@@ -11,8 +11,12 @@ use crate::support::{Bench, limited};
 const CLOSE: Duration = Duration::from_secs(10);
 
 fn endpoint(bench: &Bench) -> Endpoint {
+    endpoint_at(&bench.url)
+}
+
+fn endpoint_at(url: &str) -> Endpoint {
     let settings: lockgate_transport_amqp::SourceSettings =
-        toml::from_str(&format!("url = '{}'\nqueue = 'q'", bench.url)).unwrap();
+        toml::from_str(&format!("url = '{url}'\nqueue = 'q'")).unwrap();
     settings.endpoint().unwrap()
 }
 
@@ -40,6 +44,21 @@ fn bodies(seen: &[Delivery]) -> Vec<String> {
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| n.to_string()).collect()
+}
+
+/// Fewer channels than pages: the last one takes the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_few_channels_is_enough() {
+    let Some(bench) = Bench::new().await else { return };
+    let (exchange, queue) = bench.pair("k").await;
+    bench.fill(&exchange, "k", 60).await;
+    bench.until_ready(&queue, 60).await;
+    let few = endpoint_at(&format!("{}?channel_max=4", bench.url));
+    let mut browser = limited(Browser::open(&few, &queue)).await.unwrap();
+    let seen = all(&mut browser, 5).await;
+    assert_eq!(bodies(&seen), numbers(0..60));
+    limited(browser.close(CLOSE)).await.unwrap();
+    bench.until_ready(&queue, 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -88,7 +89,7 @@ async fn a_broker_that_blocks_is_waited_for() {
     let proxy = Proxy::start(&bench.url).await;
     let (exchange, _) = bench.pair("k").await;
     let url = proxy.url();
-    let to = sink(&format!("url = '{url}'\nexchange = '{exchange}'\nconfirm_timeout = 1"));
+    let to = sink(&format!("url = '{url}'\nexchange = '{exchange}'\nconfirm_timeout = 3"));
     let mut sink = limited(to.connect(0)).await.unwrap();
     proxy.inject(&[0, 10, 0, 60, 3, b'm', b'e', b'm']);
     limited(async {
@@ -100,7 +101,7 @@ async fn a_broker_that_blocks_is_waited_for() {
     // Longer than a confirm may take otherwise.
     let block = [outgoing(&exchange)];
     let mut put = std::pin::pin!(sink.put(&block));
-    let waiting = tokio::time::timeout(Duration::from_millis(2_500), &mut put).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(5_000), &mut put).await;
     assert!(waiting.is_err(), "{waiting:?}");
     proxy.inject(&[0, 10, 0, 61]);
     assert_eq!(limited(put).await, [Ok(())]);
@@ -121,6 +122,40 @@ async fn without_an_answer_the_outcome_is_unknown() {
         assert!(matches!(put[..], [Err(PutError::Unknown(_))]), "{put:?}");
     }
     limited(sink.close(Duration::from_millis(100))).await;
+}
+
+/// Between two puts nobody asks the connection anything; its loss is noticed all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_has_nothing_to_put_notices_its_loss() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::start(&bench.url).await;
+    let (exchange, _) = bench.pair("k").await;
+    let to = sink(&format!("url = '{}'\nexchange = '{exchange}'", proxy.url()));
+    let mut sink = limited(to.connect(0)).await.unwrap();
+    assert!(sink.lost().now_or_never().is_none(), "it is there");
+    proxy.cut();
+    limited(sink.lost()).await;
+    let put = limited(sink.put(&[outgoing(&exchange)])).await;
+    assert!(matches!(put[..], [Err(PutError::Unknown(_))]), "{put:?}");
+}
+
+/// What left one confirm out may leave out all: the lanes that share the connection leave it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_an_answer_is_not_used_again() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::start(&bench.url).await;
+    let (exchange, _) = bench.pair("k").await;
+    let url = proxy.url();
+    let to = sink(&format!(
+        "url = '{url}'\nexchange = '{exchange}'\nconfirm_timeout = 1\nheartbeat = 300"
+    ));
+    let mut one = limited(to.connect(0)).await.unwrap();
+    let mut two = limited(to.connect(1)).await.unwrap();
+    proxy.hold_still();
+    let put = limited(one.put(&[outgoing(&exchange)])).await;
+    assert!(matches!(put[..], [Err(PutError::Unknown(_))]), "{put:?}");
+    // Nothing was closed, and heartbeats are far away.
+    limited(two.lost()).await;
 }
 
 /// A broker sends heartbeats only when it sends nothing else, and the guard takes all else out:

@@ -134,13 +134,12 @@ impl Replay {
     /// Publishes letters, exchange by exchange, and settles them.
     async fn block(&mut self, letters: Vec<Letter>, to: &To, sinks: &mut Sinks, walk: &mut Walk) {
         for (exchange, letters, block) in self.planned(letters, to, walk) {
-            let results = match sinks.put(&exchange, &block).await {
-                Ok(results) if self.broken.is_none() => results,
-                Ok(_) => Vec::new(),
-                Err(error) => {
+            let results = match self.broken {
+                Some(_) => Vec::new(),
+                None => sinks.put(&exchange, &block).await.unwrap_or_else(|error| {
                     self.broken = Some(said(&error));
                     Vec::new()
-                }
+                }),
             };
             let mut results = results.into_iter();
             for (letter, outgoing) in letters.into_iter().zip(block) {

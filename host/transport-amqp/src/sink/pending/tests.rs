@@ -40,6 +40,18 @@ fn check(events: Vec<(usize, Confirmation)>, failure: Option<&str>, expected: &s
     assert_eq!(results, expected);
 }
 
+/// A confirm that came and was not looked at may have brought any one's return.
+#[test]
+fn after_a_confirm_that_nobody_saw_all_are_unknown() {
+    let id = Id::new(7, 3);
+    let mut pending = Pending::new(3);
+    pending.confirmed(0, Confirmation::Ack(None), &id, 0).unwrap();
+    pending.confirmed(1, Confirmation::Ack(None), &id, 0).unwrap();
+    pending.distrust();
+    let unknown = |result| matches!(result, Err(PutError::Unknown(_)));
+    assert!(pending.into_results(Some("late")).all(unknown));
+}
+
 #[test]
 fn a_return_belongs_to_the_publish_it_names() {
     use Confirmation::{Ack, Nack, NotRequested};
