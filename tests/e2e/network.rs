@@ -77,7 +77,7 @@ fn a_slow_network_is_no_trouble() -> Result<()> {
 /// Every answer has its own deadline: what takes a dozen of them is not given up for their sum.
 #[test]
 fn a_connection_to_far_away_is_made_however_long_that_takes() -> Result<()> {
-    let count = long(1_000, 5_000);
+    let count = 100;
     let mut trial = Trial::start(Scene::shared("farther")?, |text| text)?;
     trial.begin();
     // Both ways, and nine answers for the source: more than twelve seconds.
@@ -87,6 +87,7 @@ fn a_connection_to_far_away_is_made_however_long_that_takes() -> Result<()> {
     trial.publish("far", count)?;
     trial.noticed()?;
     trial.over()?;
+    trial.proxy.heal();
     trial.nothing_lost("far", count)
 }
 

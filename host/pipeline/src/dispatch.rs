@@ -67,9 +67,17 @@ struct Pending {
     sink: usize,
     outgoing: Outgoing,
     refusals: u32,
+    /// The last put of it was refused.
+    refused: bool,
     /// Puts without an answer.
     unknown: u32,
     kind: Kind,
+}
+
+impl Pending {
+    fn new(job: usize, sink: usize, outgoing: Outgoing, kind: Kind) -> Self {
+        Self { job, sink, outgoing, refusals: 0, refused: false, unknown: 0, kind }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +97,13 @@ enum Verdict {
     Failed(Cause),
     /// It can be stored nowhere, not even as an envelope.
     Stuck(String),
+}
+
+/// What became of the dead letters of a block.
+#[derive(Default)]
+struct Letters {
+    stored: bool,
+    stuck: bool,
 }
 
 impl Dispatcher {
@@ -122,8 +137,6 @@ impl Dispatcher {
             return Some(ready);
         }
         self.queue.set_hungry(true);
-        // With nothing to put nobody knows whether they still refuse.
-        self.sinks.nothing_refused();
         let next = loop {
             tokio::select! {
                 biased;
@@ -164,14 +177,11 @@ impl Dispatcher {
                         }
                     }
                 }
-                Fate::Done => pending.extend(job.copies.drain(..).map(|copy| Pending {
-                    job: at,
-                    sink: copy.sink,
-                    outgoing: copy.outgoing,
-                    refusals: 0,
-                    unknown: 0,
-                    kind: Kind::Copy,
-                })),
+                Fate::Done => {
+                    let copies = job.copies.drain(..);
+                    pending
+                        .extend(copies.map(|c| Pending::new(at, c.sink, c.outgoing, Kind::Copy)));
+                }
             }
             job.delivered = !pending.is_empty() && pending.last().is_some_and(|p| p.job == at);
             jobs.push(Some(job));
@@ -205,6 +215,7 @@ impl Dispatcher {
     /// Puts every copy until each is stored or its job is abandoned (taken out of `jobs`).
     async fn put_all(&mut self, jobs: &mut [Option<Job>], mut pending: Vec<Pending>) {
         let (mut rounds, mut failures) = (0u32, 0u32);
+        let mut letters = Letters::default();
         while !pending.is_empty() {
             if failures > 0 {
                 let delay = self.pause_after(failures, &pending);
@@ -232,29 +243,42 @@ impl Dispatcher {
             let alone = pending.iter().any(|copy| copy.unknown >= SUSPECT);
             let rest = if alone { pending.split_off(1) } else { Vec::new() };
             let ready = self.declare(jobs, pending).await;
-            pending = self.round(jobs, ready).await;
+            pending = self.round(jobs, ready, &mut letters).await;
             failures = if pending.is_empty() { 0 } else { failures.saturating_add(1) };
             pending.extend(rest);
         }
+        let conditions = &self.finish.stats.conditions;
         if rounds > 1 {
-            self.finish.stats.conditions.good(Component::DeadLetter, self.finish.lane);
+            conditions.good(Component::DeadLetter, self.finish.lane);
         }
+        if letters.stored && !letters.stuck {
+            conditions.good(Component::DeadLetter, self.stuck_by());
+        }
+    }
+
+    /// Who says that a dead letter can be stored nowhere, among those who speak of dead letters.
+    fn stuck_by(&self) -> usize {
+        self.finish.settings.lanes + self.finish.lane
     }
 
     /// How long to wait before `pending` is put again, after rounds that left something over.
     fn pause_after(&self, failures: u32, pending: &[Pending]) -> Duration {
-        let copies = pending.iter().filter(|copy| copy.kind == Kind::Copy);
-        let refusals = copies.map(|copy| copy.refusals).max().unwrap_or(0);
+        let refused = pending.iter().filter(|copy| copy.kind == Kind::Copy && copy.refused);
+        let refusals = refused.map(|copy| copy.refusals).max();
         let settings = &self.finish.settings;
         let random = u64::from(failures) * 7919;
-        match refusals {
-            0 => settings.reconnect.delay(failures, random),
-            _ => settings.retry.backoff.delay(refusals, random).min(REFUSED),
-        }
+        let backoff = |refusals| settings.retry.backoff.delay(refusals, random).min(REFUSED);
+        let pause = settings.reconnect.delay(failures, random);
+        refusals.map_or(pause, |refusals| backoff(refusals).max(pause))
     }
 
     /// Puts every pending copy once; returns what is to be put again.
-    async fn round(&mut self, jobs: &mut [Option<Job>], pending: Vec<Pending>) -> Vec<Pending> {
+    async fn round(
+        &mut self,
+        jobs: &mut [Option<Job>],
+        pending: Vec<Pending>,
+        letters: &mut Letters,
+    ) -> Vec<Pending> {
         let start = Instant::now();
         let results = self.sinks.put(&pending).await;
         self.finish.stats.confirm_seconds.observe(start.elapsed(), pending.len() as u64);
@@ -265,9 +289,13 @@ impl Dispatcher {
                 continue;
             };
             let cause = match verdict {
-                Verdict::Stored => continue,
+                Verdict::Stored => {
+                    letters.stored |= matches!(copy.kind, Kind::DeadLetter | Kind::Envelope);
+                    continue;
+                }
                 Verdict::Failed(cause) => cause,
                 Verdict::Stuck(why) => {
+                    letters.stuck = true;
                     self.set_aside(jobs, &copy, &why);
                     continue;
                 }
@@ -293,6 +321,7 @@ impl Dispatcher {
 
     /// What the result of a put means; `None` to put the copy again.
     fn judge(&mut self, copy: &mut Pending, result: Result<(), PutError>) -> Option<Verdict> {
+        copy.refused = matches!(result, Err(PutError::Nacked(_)));
         let (reason, text) = match result {
             Ok(()) => return Some(Verdict::Stored),
             // A broker that hangs up on it every time may not want it there.
@@ -339,7 +368,7 @@ impl Dispatcher {
     fn letter(&self, at: usize, job: &Job, cause: &Cause, kind: Kind) -> Option<Pending> {
         let writer = self.dead_letters.as_ref()?;
         let outgoing = writer.write(&job.delivery, cause, kind == Kind::Envelope);
-        Some(Pending { job: at, sink: writer.target.sink, outgoing, refusals: 0, unknown: 0, kind })
+        Some(Pending::new(at, writer.target.sink, outgoing, kind))
     }
 
     /// The copy by which a job waits for its next try in a queue, if it is to.
@@ -350,7 +379,7 @@ impl Dispatcher {
         }
         let (delay_queue, outgoing) = retry::deferral(&job.delivery, delay, queue);
         let kind = Kind::Deferral(delay_queue);
-        Some(Pending { job: at, sink: *sink, outgoing, refusals: 0, unknown: 0, kind })
+        Some(Pending::new(at, *sink, outgoing, kind))
     }
 
     /// Whether a retry queue was refused a short while ago.
@@ -401,6 +430,8 @@ impl Dispatcher {
     /// decide, and it must hold up no other.
     fn set_aside(&mut self, jobs: &mut [Option<Job>], copy: &Pending, why: &str) {
         let Some(job) = jobs.get_mut(copy.job).and_then(Option::take) else { return };
+        let by = self.stuck_by();
+        self.finish.stats.conditions.bad(Component::DeadLetter, by, why);
         let pause = self.finish.settings.reconnect.max.saturating_mul(STUCK);
         if self.stuck.is_none_or(|at| at.elapsed() >= pause) {
             self.stuck = Some(Instant::now());

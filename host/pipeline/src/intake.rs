@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockgate_message::{Delivery, Outcome};
-use lockgate_transport::{Source, SourceConnector, SourceError, reconnect};
+use lockgate_transport::{Source, SourceConnector, SourceError};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::condition::{Component, Conditions};
 use crate::lane::LaneQueue;
+use crate::life::Life;
 use crate::retry;
 use crate::settings::{Order, Settings};
 use crate::stats::Stats;
@@ -20,8 +21,6 @@ use crate::stats::Stats;
 const TAKE: usize = 256;
 /// Time a source gets for flushing its settlements and closing.
 const CLOSE: Duration = Duration::from_secs(5);
-/// A source that lived less than this long is connected again only after a back-off.
-const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// How far the pipeline is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,12 +87,10 @@ impl Intake {
     /// Runs from `source` on until the pipeline is stopped and drained.
     pub(crate) async fn run(mut self, source: Box<dyn Source>) {
         let mut live = Some(source);
-        let mut short_lives = 0u32;
+        let mut life = Life::new();
         while let Some(mut source) = live.take() {
-            let born = Instant::now();
-            // One that dies at birth again and again does not work.
-            let trusted = if short_lives == 0 { born } else { born + SHORT_LIFE };
-            match self.generation(&mut *source, trusted).await {
+            life.begins();
+            match self.generation(&mut *source, life.trusted()).await {
                 Ended::Drained => {
                     live = Some(source);
                     break;
@@ -103,8 +100,8 @@ impl Intake {
             self.stats.reconnects.fetch_add(1, Ordering::Relaxed);
             tokio::spawn(source.close(Duration::ZERO));
             self.given_back(|queue| queue.forget_dead());
-            short_lives = if born.elapsed() < SHORT_LIFE { short_lives + 1 } else { 0 };
-            live = self.connect_again(short_lives).await;
+            life.ends();
+            live = self.connect_again(life).await;
         }
         self.drain(live).await;
     }
@@ -123,28 +120,12 @@ impl Intake {
     }
 
     /// `None` when stopped meanwhile.
-    async fn connect_again(&self, short_lives: u32) -> Option<Box<dyn Source>> {
+    async fn connect_again(&self, life: Life) -> Option<Box<dyn Source>> {
         let mut stop = self.phase.clone();
-        let backoff = self.settings.reconnect;
-        let connecting = async {
-            if short_lives > 0 {
-                tokio::time::sleep(backoff.delay(short_lives, u64::from(short_lives) * 7919)).await;
-            }
-            loop {
-                let failed = |error: &_| self.conditions().bad(Component::Source, 0, error);
-                match reconnect(backoff, || self.connector.connect(), failed).await {
-                    Ok(source) => return source,
-                    // At start-up this ends the pipeline; in service it may be mended on the
-                    // broker, and a consumer that stays dead is worse than one that asks.
-                    Err(error) => {
-                        failed(&error);
-                        tokio::time::sleep(backoff.max).await;
-                    }
-                }
-            }
-        };
+        let failed = |error: &_| self.conditions().bad(Component::Source, 0, error);
+        let connect = || self.connector.connect();
         tokio::select! {
-            source = connecting => Some(source),
+            source = life.connect(self.settings.reconnect, connect, failed) => Some(source),
             _ = stop.wait_for(|phase| *phase != Phase::Run) => None,
         }
     }

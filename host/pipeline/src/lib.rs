@@ -15,6 +15,7 @@ mod executor;
 mod intake;
 mod job;
 mod lane;
+mod life;
 mod pipeline;
 mod retry;
 mod route;

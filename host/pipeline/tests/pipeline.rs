@@ -731,6 +731,9 @@ async fn a_dead_letter_that_fits_nowhere_holds_up_nobody() {
     let running = bench.start().await;
     bench.broker.until_depth("out", 9).await.unwrap();
     let stats = running.stats.clone();
+    while stats.conditions.is_good() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     assert!(running.stop().await);
     let snapshot = stats.snapshot();
     assert_eq!((snapshot.delivered, snapshot.requeued, snapshot.in_flight), (9, 1, 0));

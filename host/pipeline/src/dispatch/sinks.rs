@@ -1,34 +1,42 @@
 //! Sinks: the connections of one lane's dispatcher, each replaced whole when it does not answer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{join_all, pending, select_all};
-use lockgate_transport::{
-    Backoff, ConnectError, DelayQueue, PutError, Sink, SinkConnector, reconnect,
-};
+use lockgate_transport::{Backoff, ConnectError, DelayQueue, PutError, Sink, SinkConnector};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
 
 use super::{Kind, Pending};
 use crate::condition::Component;
 use crate::intake::Phase;
+use crate::life::Life;
 use crate::stats::Stats;
 
 /// Time a sink gets for closing.
 const CLOSE: Duration = Duration::from_secs(2);
+/// A target that refused something twice is in the way until it has refused nothing for so long: no
+/// more than a few lines of the log a minute, however it goes up and down.
+const QUIET: Duration = Duration::from_secs(10);
 
 pub(crate) struct Sinks {
     lane: usize,
     connectors: Arc<[Arc<dyn SinkConnector>]>,
     /// By connector; `None` while not connected.
     live: Vec<Option<Box<dyn Sink>>>,
-    /// Those that were lost and have not stored anything since.
+    /// Those that are being connected, each on a task: neither a block nor another sink ends that.
+    connecting: JoinSet<(usize, Box<dyn Sink>)>,
+    /// By connector.
+    lives: Vec<Life>,
+    /// Those that were lost and have not proved since that they work.
     troubled: HashSet<usize>,
-    /// Those whose target refuses what is put there, again.
-    refusing: HashSet<usize>,
+    /// Those whose target refuses what is put there again, and when it did last.
+    refusing: HashMap<usize, Instant>,
     reconnect: Backoff,
     stats: Arc<Stats>,
     phase: watch::Receiver<Phase>,
@@ -44,39 +52,64 @@ impl Sinks {
         stats: Arc<Stats>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
-        let (troubled, refusing) = Default::default();
-        Self { lane, connectors, live, troubled, refusing, reconnect, stats, phase }
+        let lives = vec![Life::new(); live.len()];
+        let (troubled, refusing, connecting) = Default::default();
+        Self {
+            lane,
+            connectors,
+            live,
+            connecting,
+            lives,
+            troubled,
+            refusing,
+            reconnect,
+            stats,
+            phase,
+        }
     }
 
-    /// Connects what is not connected, or else waits until something is lost; to be called again,
-    /// while there is nothing to put. Cancel-safe.
+    /// Waits for the next thing to happen to a sink and sees to it; to be called again, for as long
+    /// as there is nothing to put. Cancel-safe.
     pub(super) async fn keep(&mut self) {
-        let unconnected = self.live.iter().position(Option::is_none);
-        if let Some(index) = unconnected {
-            match self.connect(index).await {
-                // With nothing to put that would prove it, a connection is proof enough.
-                true => return self.works(index),
-                // Told to abandon.
-                false => return pending().await,
+        self.forgive();
+        // With nothing to put that would prove it, a connection is proof enough.
+        for index in 0..self.live.len() {
+            if self.trusted(index).is_some_and(|at| at <= Instant::now()) {
+                self.works(index);
             }
         }
-        let live = self.live.iter_mut().enumerate();
-        let waits = live.filter_map(|(index, slot)| {
+        let trusted = self.troubled.iter().filter_map(|index| self.trusted(*index));
+        let next = trusted.chain(self.refusing.values().map(|at| *at + QUIET)).min();
+        let Self { live, connecting, .. } = self;
+        let waits = live.iter_mut().enumerate().filter_map(|(index, slot)| {
             let sink = slot.as_mut()?;
             Some(async move { (index, sink.lost().await) }.boxed())
         });
         let waits: Vec<_> = waits.collect();
-        if waits.is_empty() {
-            return pending().await;
-        }
-        let ((index, why), ..) = select_all(waits).await;
-        if let Some(sink) = self.live.get_mut(index).and_then(Option::take) {
-            self.dead(index, sink, &why);
+        let lost = async {
+            match waits.is_empty() {
+                true => pending().await,
+                false => select_all(waits).await.0,
+            }
+        };
+        let happened = tokio::select! {
+            connected = connected(connecting) => Ok(connected),
+            (index, why) = lost => Err((index, why)),
+            () = until(next) => return,
+        };
+        match happened {
+            Ok(connected) => self.is_connected(connected),
+            Err((index, why)) => {
+                if let Some(sink) = self.live.get_mut(index).and_then(Option::take) {
+                    self.dead(index, sink, &why);
+                }
+            }
         }
     }
 
     /// Closes them.
     pub(super) async fn close(&mut self) {
+        self.connecting.abort_all();
         for sink in self.live.drain(..).flatten() {
             sink.close(CLOSE).await;
         }
@@ -131,62 +164,104 @@ impl Sinks {
                 }
             }
         }
+        self.forgive();
         results
     }
 
-    /// Throws a sink away that does not answer any more.
+    /// Throws a sink away that does not answer any more, and has it connected anew.
     fn dead(&mut self, index: usize, sink: Box<dyn Sink>, why: &str) {
         self.stats.conditions.bad(Component::Target, self.holder(index), why);
         self.stats.reconnects.fetch_add(1, Ordering::Relaxed);
         self.troubled.insert(index);
         tokio::spawn(sink.close(CLOSE));
+        if let Some(life) = self.lives.get_mut(index) {
+            life.ends();
+        }
+        self.connect(index);
+    }
+
+    /// Begins to connect a sink.
+    fn connect(&mut self, index: usize) {
+        let (Some(connector), Some(life)) = (self.connectors.get(index), self.lives.get(index))
+        else {
+            return;
+        };
+        let (connector, life, backoff) = (connector.clone(), *life, self.reconnect);
+        let (stats, by, lane) = (self.stats.clone(), self.holder(index), self.lane);
+        self.connecting.spawn(async move {
+            let failed = |error: &_| stats.conditions.bad(Component::Target, by, error);
+            (index, life.connect(backoff, || connector.connect(lane), failed).await)
+        });
+    }
+
+    fn is_connected(&mut self, connected: Result<(usize, Box<dyn Sink>), JoinError>) {
+        match connected {
+            Ok((index, sink)) => {
+                if let (Some(slot), Some(life)) =
+                    (self.live.get_mut(index), self.lives.get_mut(index))
+                {
+                    *slot = Some(sink);
+                    life.begins();
+                }
+            }
+            // Nobody knows which one it was.
+            Err(error) => {
+                tracing::error!(%error, "connecting failed, beginning anew");
+                self.connecting = JoinSet::new();
+                let missing = self.live.iter().enumerate().filter(|(_, slot)| slot.is_none());
+                for index in missing.map(|(index, _)| index).collect::<Vec<_>>() {
+                    self.connect(index);
+                }
+            }
+        }
     }
 
     /// A sink has stored a block: only that proves that it works, for a broker may accept a
     /// connection and nothing else.
     fn works(&mut self, index: usize) {
-        if self.troubled.remove(&index) && !self.refusing.contains(&index) {
+        if self.troubled.remove(&index) {
+            self.good(index);
+        }
+    }
+
+    /// When a sink that is connected is taken to work.
+    fn trusted(&self, index: usize) -> Option<Instant> {
+        self.live.get(index)?.as_ref()?;
+        self.lives.get(index).map(Life::trusted)
+    }
+
+    fn good(&self, index: usize) {
+        if !self.troubled.contains(&index) && !self.refusing.contains_key(&index) {
             self.stats.conditions.good(Component::Target, self.holder(index));
         }
     }
 
-    /// A target that refuses a copy twice is in the way, as a full queue is, until it stores some
-    /// and refuses none. Dead letters prove nothing about it.
+    /// A target that refuses a copy twice is in the way, as a full queue is.
     fn look_for_refusals<'a>(
         &mut self,
         index: usize,
         block: impl Iterator<Item = &'a Pending>,
         results: &[Result<(), PutError>],
     ) {
-        let (mut stored, mut refused) = (false, None);
-        for (copy, result) in block.zip(results).filter(|(copy, _)| copy.kind == Kind::Copy) {
-            match result {
-                Ok(()) => stored = true,
-                Err(PutError::Nacked(why)) => refused = Some((copy, why)),
-                Err(_) => {}
+        let refused = block.zip(results).find_map(|(copy, result)| match result {
+            Err(PutError::Nacked(why)) if copy.kind == Kind::Copy && copy.refusals > 0 => {
+                Some((copy, why))
             }
-        }
-        match refused {
-            Some((copy, why)) if copy.refusals > 0 => {
-                let why = format!("exchange {} refuses messages: {why}", copy.outgoing.exchange);
-                self.stats.conditions.bad(Component::Target, self.holder(index), why);
-                self.refusing.insert(index);
-            }
-            None if stored => self.accepts(index),
-            _ => {}
+            _ => None,
+        });
+        if let Some((Pending { outgoing, .. }, why)) = refused {
+            let (exchange, key) = (&outgoing.exchange, outgoing.routing_key());
+            let why = format!("messages to `{exchange}` with key `{key}` are refused: {why}");
+            self.stats.conditions.bad(Component::Target, self.holder(index), why);
+            self.refusing.insert(index, Instant::now());
         }
     }
 
-    fn accepts(&mut self, index: usize) {
-        if self.refusing.remove(&index) && !self.troubled.contains(&index) {
-            self.stats.conditions.good(Component::Target, self.holder(index));
-        }
-    }
-
-    /// There is nothing left that a target could refuse.
-    pub(super) fn nothing_refused(&mut self) {
-        for index in 0..self.live.len() {
-            self.accepts(index);
+    /// Targets that have refused nothing for a while are not in the way any more.
+    fn forgive(&mut self) {
+        let quiet = self.refusing.extract_if(|_, at| at.elapsed() >= QUIET);
+        for index in quiet.map(|(index, _)| index).collect::<Vec<_>>() {
+            self.good(index);
         }
     }
 
@@ -216,46 +291,35 @@ impl Sinks {
         declared
     }
 
-    /// Connects the sinks that `pending` needs; false when told to abandon meanwhile.
+    /// Waits until the sinks that `pending` needs are connected; false when told to abandon
+    /// meanwhile.
     pub(super) async fn connect_for(&mut self, pending: &[Pending]) -> bool {
-        for index in 0..self.live.len() {
-            let missing = self.live.get(index).is_some_and(Option::is_none);
-            if missing && pending.iter().any(|p| p.sink == index) && !self.connect(index).await {
-                return false;
-            }
+        while pending.iter().any(|p| self.live.get(p.sink).is_some_and(Option::is_none)) {
+            let connected = tokio::select! {
+                connected = connected(&mut self.connecting) => connected,
+                () = abandoned(self.phase.clone()) => return false,
+            };
+            self.is_connected(connected);
         }
         true
     }
+}
 
-    /// Connects one sink, however long it takes; false when told to abandon meanwhile.
-    pub(super) async fn connect(&mut self, index: usize) -> bool {
-        let Some(connector) = self.connectors.get(index).cloned() else {
-            return false;
-        };
-        let by = self.holder(index);
-        let failed = |error: &_| self.stats.conditions.bad(Component::Target, by, error);
-        let sink = loop {
-            let connecting = reconnect(self.reconnect, || connector.connect(self.lane), failed);
-            let connected = tokio::select! {
-                connected = connecting => connected,
-                () = abandoned(self.phase.clone()) => return false,
-            };
-            match connected {
-                Ok(sink) => break sink,
-                Err(error) => {
-                    // Refused for good at start-up this ends the pipeline; in service it may
-                    // be mended on the broker, and the messages in hand wait for it.
-                    failed(&error);
-                    if !pause(self.phase.clone(), self.reconnect.max).await {
-                        return false;
-                    }
-                }
-            }
-        };
-        if let Some(slot) = self.live.get_mut(index) {
-            *slot = Some(sink);
-        }
-        true
+/// The next sink that is connected; never when none is being connected.
+async fn connected(
+    connecting: &mut JoinSet<(usize, Box<dyn Sink>)>,
+) -> Result<(usize, Box<dyn Sink>), JoinError> {
+    match connecting.join_next().await {
+        Some(connected) => connected,
+        None => pending().await,
+    }
+}
+
+/// Waits until a time, for ever without one.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => pending().await,
     }
 }
 
@@ -270,4 +334,108 @@ pub(super) async fn pause(phase: watch::Receiver<Phase>, delay: Duration) -> boo
 /// A closed channel means that the pipeline is gone: that is the end of both waits.
 pub(super) async fn abandoned(mut phase: watch::Receiver<Phase>) {
     let _ = phase.wait_for(|phase| *phase == Phase::Abandon).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use async_trait::async_trait;
+    use lockgate_transport::Outgoing;
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Connects after a word each time; its sinks die at once while there are deaths left.
+    #[derive(Default)]
+    struct Mortal {
+        slow: bool,
+        word: Notify,
+        connects: AtomicUsize,
+        deaths: AtomicUsize,
+    }
+
+    struct Body(Arc<Mortal>);
+
+    #[async_trait]
+    impl SinkConnector for Body {
+        async fn connect(&self, _: usize) -> Result<Box<dyn Sink>, ConnectError> {
+            self.0.connects.fetch_add(1, Ordering::Relaxed);
+            if self.0.slow {
+                self.0.word.notified().await;
+            }
+            Ok(Box::new(Body(self.0.clone())))
+        }
+
+        fn describe(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[async_trait]
+    impl Sink for Body {
+        async fn put(&mut self, block: &[Outgoing]) -> Vec<Result<(), PutError>> {
+            vec![Ok(()); block.len()]
+        }
+
+        async fn declare(&mut self, _: &DelayQueue) -> Result<(), ConnectError> {
+            Ok(())
+        }
+
+        async fn lost(&mut self) -> String {
+            let less = |left: usize| left.checked_sub(1);
+            match self.0.deaths.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less) {
+                Ok(_) => "hung up".to_owned(),
+                Err(_) => pending().await,
+            }
+        }
+
+        async fn close(self: Box<Self>, _: Duration) {}
+    }
+
+    fn sinks(mortal: Mortal) -> (Sinks, Arc<Mortal>, watch::Sender<Phase>) {
+        let mortal = Arc::new(mortal);
+        let connectors: Arc<[Arc<dyn SinkConnector>]> = Arc::new([Arc::new(Body(mortal.clone()))]);
+        let live: Vec<Option<Box<dyn Sink>>> = vec![Some(Box::new(Body(mortal.clone())))];
+        let stats = Arc::new(Stats::new("p", 1, Vec::new()));
+        let (running, phase) = watch::channel(Phase::Run);
+        (Sinks::new(0, connectors, live, Backoff::default(), stats, phase), mortal, running)
+    }
+
+    /// Messages for other sinks come and go meanwhile.
+    #[tokio::test]
+    async fn what_is_put_elsewhere_does_not_end_an_attempt_to_connect() {
+        let mortal = Mortal { slow: true, deaths: AtomicUsize::new(1), ..Mortal::default() };
+        let (mut sinks, mortal, _running) = sinks(mortal);
+        sinks.keep().await;
+        assert!(!sinks.stats.conditions.is_good());
+        for _ in 0..100 {
+            assert!(sinks.keep().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        mortal.word.notify_one();
+        // Connected, and then taken to work.
+        while !sinks.stats.conditions.is_good() {
+            let _ = sinks.keep().now_or_never();
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(mortal.connects.load(Ordering::Relaxed), 1);
+    }
+
+    /// A broker that accepts and hangs up at once is not asked without a pause, and not said to work.
+    #[tokio::test(start_paused = true)]
+    async fn sinks_that_die_at_birth_are_connected_with_pauses() {
+        let mortal = Mortal { deaths: AtomicUsize::new(8), ..Mortal::default() };
+        let (mut sinks, mortal, _running) = sinks(mortal);
+        let start = Instant::now();
+        let mut seen_good = 0;
+        while mortal.deaths.load(Ordering::Relaxed) > 0 || !sinks.stats.conditions.is_good() {
+            // In the end nothing happens any more.
+            let _ = tokio::time::timeout(Duration::from_secs(5), sinks.keep()).await;
+            seen_good += u32::from(sinks.stats.conditions.is_good());
+        }
+        assert_eq!((mortal.connects.load(Ordering::Relaxed), seen_good), (8, 1));
+        // Eight pauses that double from 50 ms to 1 s, half of each at least, and a life that lasts.
+        assert!(start.elapsed() > Duration::from_millis(2_275 + 1_000), "{:?}", start.elapsed());
+    }
 }

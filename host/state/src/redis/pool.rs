@@ -13,6 +13,8 @@ use redis::{Client, Connection, ErrorKind, RedisError, RedisResult, ServerErrorK
 const CONNECTIONS: usize = 64;
 /// Longest time to connect and log in.
 const CONNECT: Duration = Duration::from_secs(1);
+/// A key that nobody has: deleting it shows whether the server takes writes.
+const PROBE: &str = "lockgate:probe";
 /// Most releases that wait for the server; what is beyond lets its lease run out.
 const RELEASES: usize = 65_536;
 
@@ -126,7 +128,12 @@ impl Pool {
 
     /// Makes a connection; whether that worked.
     pub(super) fn connect(&self) -> bool {
-        let made = self.client.get_connection_with_timeout(CONNECT);
+        let made = self.client.get_connection_with_timeout(CONNECT).and_then(|mut connection| {
+            // One that takes no writes (a replica) is of no use, and not to be tried by messages.
+            connection.set_read_timeout(Some(CONNECT))?;
+            redis::cmd("DEL").arg(PROBE).exec(&mut connection)?;
+            Ok(connection)
+        });
         let mut state = self.state();
         let worked = match made {
             Ok(connection) => {
@@ -211,7 +218,7 @@ impl State {
 /// replica answers for ever that it takes no writes: whoever does now is behind the same name.
 fn is_answer(error: &RedisError) -> bool {
     match error.kind() {
-        ErrorKind::Server(ServerErrorKind::ReadOnly) => false,
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown) => false,
         // Before Redis 7 that is within the error of the script.
         ErrorKind::Server(_) | ErrorKind::Extension => !error.to_string().contains("READONLY"),
         _ => false,
