@@ -121,8 +121,8 @@ fn a_forbidden_routing_key_is_found_among_its_neighbours() -> Result<()> {
     let rabbit = scene.rabbit()?;
     rabbit.ctl(&["add_user", "gate", "gate"])?;
     rabbit.ctl(&["set_permissions", "gate", ".*", ".*", ".*"])?;
-    rabbit.ctl(&["set_topic_permissions", "gate", &out, "^good", ".*"])?;
     let pipeline = scene.pass_through()?;
+    rabbit.ctl(&["set_topic_permissions", "gate", &out, "^good", ".*"])?;
     let text = fs::read_to_string(&pipeline)?.replace("guest:guest@", "gate:gate@");
     fs::write(&pipeline, text)?;
     let bad = format!("--bad-key={BAD_KEY}");
