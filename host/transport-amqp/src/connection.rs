@@ -24,6 +24,11 @@ use crate::socket::Socket;
 /// great many declarations, or a slow network, take their time.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
+/// How often a connection that owes an answer is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// Time for the client to notice that the peer hung up.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// A live connection. Dropping it cuts the socket, whatever state the client is in.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -35,7 +40,7 @@ pub(crate) struct Link {
     bell: watch::Sender<()>,
     /// Task to end with the connection.
     pub(crate) watch: Option<AbortHandle>,
-    _cut: Cut,
+    cut: Cut,
 }
 
 impl Drop for Link {
@@ -90,10 +95,13 @@ impl Link {
             },
             properties,
         );
-        let connection =
-            connecting.await.map_err(|error| fault::connect(endpoint, &error, &fate))?;
+        let connection = tokio::select! {
+            connected = connecting => connected,
+            gone = hung_up(&cut.socket) => Err(gone.into()),
+        };
+        let connection = connection.map_err(|error| fault::connect(endpoint, &error, &fate))?;
         let (condemned, bell) = (AtomicBool::new(false), watch::Sender::new(()));
-        Ok(Self { connection, fate, condemned, bell, watch: None, _cut: cut })
+        Ok(Self { connection, fate, condemned, bell, watch: None, cut })
     }
 
     /// Awaits the broker's answer to one request. After none within `deadline` the connection is
@@ -103,14 +111,16 @@ impl Link {
         deadline: Duration,
         request: impl Future<Output = lapin::Result<T>>,
     ) -> lapin::Result<T> {
-        match tokio::time::timeout(deadline, request).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                self.condemn();
+        let late = tokio::select! {
+            answer = request => return answer,
+            gone = hung_up(&self.cut.socket) => gone,
+            () = tokio::time::sleep(deadline) => {
                 let text = format!("no answer from the broker within {deadline:?}");
-                Err(io::Error::new(io::ErrorKind::TimedOut, text).into())
+                io::Error::new(io::ErrorKind::TimedOut, text)
             }
-        }
+        };
+        self.condemn();
+        Err(late.into())
     }
 
     /// Lets nobody take it for live any more: what left one thing unanswered may leave all.
@@ -152,6 +162,25 @@ impl Link {
             tracing::debug!("connection dropped without a goodbye");
         }
     }
+}
+
+/// Waits until the peer has hung up and the client has had time to make something of that: now and
+/// then it does not notice while it waits for an answer (lapin 4.12, seen when a connection is cut
+/// during the login).
+async fn hung_up(socket: &TcpStream) -> io::Error {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        match socket.peek(&mut [0]) {
+            // All that came is read.
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    tokio::time::sleep(GRACE).await;
+    io::Error::new(io::ErrorKind::ConnectionReset, "the broker hung up")
 }
 
 /// The reply text of a normal close.

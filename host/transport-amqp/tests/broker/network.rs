@@ -192,3 +192,25 @@ async fn a_silent_peer_is_given_up_and_hung_up_on() {
         assert!(b"AMQP\0\0\x09\x01".starts_with(&said), "{said:?}");
     }
 }
+
+/// The client does not always notice a connection that is cut while it logs in; nobody is to wait
+/// for its deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_cut_during_the_login_is_given_up_at_once() {
+    let Some(bench) = Bench::new().await else { return };
+    let proxy = Proxy::start(&bench.url).await;
+    let (exchange, queue) = bench.pair("k").await;
+    let to = sink(&format!("url = '{}'\nexchange = '{exchange}'", proxy.url()));
+    let from = crate::support::connector(&format!("url = '{}'\nqueue = '{queue}'", proxy.url()));
+    let mut late = Vec::new();
+    for round in 0..120 {
+        let cut = async {
+            tokio::time::sleep(Duration::from_micros(round * 50)).await;
+            proxy.cut();
+        };
+        let (to, from, ()) = tokio::join!(to.connect(0), from.connect(), cut);
+        let texts = [to.err(), from.err()].into_iter().flatten().map(|error| error.to_string());
+        late.extend(texts.filter(|text| text.contains("within 10s")));
+    }
+    assert!(late.is_empty(), "{late:?}");
+}
