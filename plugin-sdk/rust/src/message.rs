@@ -108,6 +108,15 @@ impl<'a> Message<'a> {
         self.body
     }
 
+    /// The same message with another body, for example its own once it is decoded.
+    pub fn with_body<'b>(&self, body: &'b [u8]) -> Message<'b>
+    where
+        'a: 'b,
+    {
+        let message: Message<'b> = *self;
+        Message { body, ..message }
+    }
+
     /// Length of the whole body in bytes, even when it is cut or was not asked for.
     pub fn body_len(&self) -> u32 {
         self.head.body_len

@@ -1,10 +1,11 @@
 //! Changes of headers, routing key and properties, ready to be made on each message.
 
-use jaq_json::Val;
+use content::Encoding;
+use jq::Val;
 use lockgate_plugin::{Delta, Message, Property, SettingError, Value};
 
 use crate::fault::Fault;
-use crate::settings::{Scalar, Settings, header_name, pointer, property};
+use crate::settings::{Scalar, Settings, Typed, header_name, pointer, property};
 use crate::template::Template;
 
 /// Bytes of a routing key or a text property at most.
@@ -25,6 +26,8 @@ enum Source {
     Integer(i64),
     Float(f64),
     Text(Template),
+    Number(Template),
+    Boolean(Template),
 }
 
 impl Edits {
@@ -44,7 +47,13 @@ impl Edits {
             clear: Vec::new(),
         };
         for (from, to) in &settings.rename_headers {
-            keep(header_name(to, &pointer("rename_headers", from)));
+            let place = pointer("rename_headers", from);
+            keep(header_name(to, &place));
+            if let Some((first, _)) = edits.rename.iter().find(|(_, other)| other == to) {
+                let message =
+                    format!("`{first}` becomes `{to}` as well: one of them would be lost");
+                keep(Err(SettingError::at(&place, message)));
+            }
             edits.rename.push((from.clone(), to.clone()));
         }
         for (name, scalar) in &settings.set_headers {
@@ -84,7 +93,9 @@ impl Edits {
         let texts = self.set.iter().map(|(_, source)| source);
         let texts = texts.chain(self.properties.iter().map(|(_, source)| source));
         let texts = texts.filter_map(|source| match source {
-            Source::Text(template) => Some(template),
+            Source::Text(template) | Source::Number(template) | Source::Boolean(template) => {
+                Some(template)
+            }
             _ => None,
         });
         texts.chain(&self.routing_key)
@@ -109,23 +120,12 @@ impl Edits {
         body: &Val,
         delta: &mut Delta,
     ) -> Result<(), Fault> {
-        for (from, to) in &self.rename {
-            if let Some(value) = message.header(from) {
-                delta.remove_header(from).header(to, value);
-            }
-        }
+        self.write_renamed(message, delta);
         for name in &self.remove {
             delta.remove_header(name);
         }
         for (name, source) in &self.set {
-            match source {
-                Source::Bool(truth) => delta.header(name, Value::Bool(*truth)),
-                Source::Integer(number) => delta.header(name, Value::I64(*number)),
-                Source::Float(number) => delta.header(name, Value::F64(*number)),
-                Source::Text(template) => {
-                    delta.header(name, template.render(message, body)?.as_str().into())
-                }
-            };
+            source.set_header(name, message, body, delta)?;
         }
         if let Some(template) = &self.routing_key {
             let key = template.render(message, body)?;
@@ -139,6 +139,35 @@ impl Edits {
         }
         Ok(())
     }
+
+    /// All renames read the names as the message came with them: `{ a = "b", b = "a" }` swaps.
+    fn write_renamed(&self, message: &Message<'_>, delta: &mut Delta) {
+        let found =
+            self.rename.iter().filter_map(|(from, to)| Some((from, to, message.header(from)?)));
+        let found: Vec<_> = found.collect();
+        for (from, _, _) in &found {
+            // What gets another's value needs not be removed first.
+            if !found.iter().any(|(_, to, _)| to == from) {
+                delta.remove_header(from);
+            }
+        }
+        for (_, to, value) in found {
+            delta.header(to, value);
+        }
+    }
+
+    /// The encoding of a body that leaves: as the message says on leaving.
+    pub(crate) fn encoding(&self, message: &Message<'_>, body: &Val) -> Result<Encoding, Fault> {
+        let is_it = |property: &Property| *property == Property::ContentEncoding;
+        let set = self.properties.iter().find(|(property, _)| is_it(property));
+        if let Some((_, Source::Text(template))) = set {
+            return Ok(Encoding::named(Some(&template.render(message, body)?)));
+        }
+        if self.clear.iter().any(is_it) {
+            return Ok(Encoding::Plain);
+        }
+        Ok(Encoding::named(message.property(Property::ContentEncoding)))
+    }
 }
 
 impl Source {
@@ -148,6 +177,8 @@ impl Source {
             Scalar::Integer(number) => Self::Integer(*number),
             Scalar::Float(number) => Self::Float(*number),
             Scalar::Text(text) => Self::Text(Template::parse(text, place)?),
+            Scalar::Typed(Typed::Number(text)) => Self::Number(Template::parse(text, place)?),
+            Scalar::Typed(Typed::Boolean(text)) => Self::Boolean(Template::parse(text, place)?),
         })
     }
 
@@ -174,6 +205,39 @@ impl Source {
         }
     }
 
+    fn set_header(
+        &self,
+        name: &str,
+        message: &Message<'_>,
+        body: &Val,
+        delta: &mut Delta,
+    ) -> Result<(), Fault> {
+        let wrong = |text, wanted| Fault::Type { what: format!("header {name}"), text, wanted };
+        match self {
+            Self::Bool(truth) => delta.header(name, Value::Bool(*truth)),
+            Self::Integer(number) => delta.header(name, Value::I64(*number)),
+            Self::Float(number) => delta.header(name, Value::F64(*number)),
+            Self::Text(template) => {
+                delta.header(name, template.render(message, body)?.as_str().into())
+            }
+            Self::Number(template) => {
+                let text = template.render(message, body)?;
+                match number(&text) {
+                    Some(value) => delta.header(name, value),
+                    None => return Err(wrong(text, "number that fits")),
+                }
+            }
+            Self::Boolean(template) => {
+                let text = template.render(message, body)?;
+                match text.parse() {
+                    Ok(truth) => delta.header(name, Value::Bool(truth)),
+                    Err(_) => return Err(wrong(text, "truth value")),
+                }
+            }
+        };
+        Ok(())
+    }
+
     fn set_property(
         &self,
         property: Property,
@@ -191,17 +255,31 @@ impl Source {
                 let text = template.render(message, body)?;
                 match text.parse() {
                     Ok(number) if number <= largest => delta.number(property, number),
-                    _ => return Err(Fault::Number { what: what(), text }),
+                    _ => {
+                        let wanted = "number that fits";
+                        return Err(Fault::Type { what: what(), text, wanted });
+                    }
                 };
             }
             (Self::Integer(number), _) => {
                 delta.number(property, u64::try_from(*number).unwrap_or(0));
             }
             // Refused by `for_property`.
-            (Self::Bool(_) | Self::Float(_), _) => {}
+            (Self::Bool(_) | Self::Float(_) | Self::Number(_) | Self::Boolean(_), _) => {}
         }
         Ok(())
     }
+}
+
+/// A number of JSON as a header: whole if it is, and of 64 bits. A number that a double changes is
+/// none.
+fn number(text: &str) -> Option<Value<'static>> {
+    if let Ok(whole) = text.parse() {
+        return Some(Value::I64(whole));
+    }
+    let number = jq::Num::from_json(text)?.as_f64();
+    let whole = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    (!whole && number.is_finite()).then_some(Value::F64(number))
 }
 
 /// The largest value of a numeric property.

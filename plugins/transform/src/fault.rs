@@ -1,16 +1,23 @@
 //! Why a message cannot be transformed, and the reason code that stands for it.
 
+use content::Undecodable;
+use jq::{NotJson, RunError, TooDeep};
 use lockgate_plugin::Reason;
 use thiserror::Error;
 
-use crate::json::{NotJson, Unwritable};
-use crate::program::RunError;
-
 /// The words of [`Fault::reason`] and [`EMPTY_RESULT`], in the order of their numbers.
-pub(crate) const REASONS: [&str; 7] =
-    ["empty_result", "not_json", "too_deep", "too_large", "jq_error", "bad_result", "bad_text"];
+pub(crate) const REASONS: [&str; 8] = [
+    "empty_result",
+    "not_json",
+    "too_deep",
+    "too_large",
+    "jq_error",
+    "bad_result",
+    "bad_text",
+    "bad_encoding",
+];
 
-/// The program had no result: a drop that is meant.
+/// The program had no result.
 pub(crate) const EMPTY_RESULT: Reason = Reason(1);
 
 /// Why a message cannot be transformed.
@@ -20,28 +27,31 @@ pub(crate) enum Fault {
     Body(#[from] NotJson),
     #[error("the body has {length} bytes, above max_body ({max})")]
     Large { length: u32, max: u32 },
+    #[error(transparent)]
+    Content(#[from] Undecodable),
     #[error("jq: {0}")]
     Run(#[from] RunError),
     #[error(transparent)]
-    Result(#[from] Unwritable),
+    Result(#[from] TooDeep),
     #[error("the results have more than {max} bytes in all")]
     Results { max: usize },
     #[error("{what} would be longer than 255 bytes")]
     Long { what: String },
-    #[error("{what} is `{text}`, which is not a number that fits")]
-    Number { what: String, text: String },
+    #[error("{what} is `{text}`, which is not a {wanted}")]
+    Type { what: String, text: String, wanted: &'static str },
 }
 
 impl Fault {
     /// What it is counted as.
     pub(crate) fn reason(&self) -> Reason {
         Reason(match self {
-            Self::Body(NotJson::Empty | NotJson::Syntax(_) | NotJson::Text(_)) => 2,
+            Self::Body(NotJson::Empty | NotJson::Syntax(..) | NotJson::Text(_)) => 2,
             Self::Body(NotJson::Depth) => 3,
-            Self::Large { .. } => 4,
-            Self::Run(RunError::Raised(_) | RunError::Halted(_)) => 5,
+            Self::Large { .. } | Self::Content(Undecodable::Long(_)) => 4,
+            Self::Run(RunError::Raised(_) | RunError::Halted(..)) => 5,
             Self::Run(RunError::Results) | Self::Result(_) | Self::Results { .. } => 6,
-            Self::Long { .. } | Self::Number { .. } => 7,
+            Self::Long { .. } | Self::Type { .. } => 7,
+            Self::Content(Undecodable::Damaged(_)) => 8,
         })
     }
 }

@@ -2,20 +2,20 @@
 //! key and properties. What it does and what it costs: `README.md`.
 //!
 //! In reading order: [`Settings`] become edits and a program; a body is read into a value, the
-//! program runs on it, its results become bodies; what goes wrong is a fault with a reason.
+//! program runs on it and on the message's headers and properties, its results become bodies; what
+//! goes wrong is a fault with a reason.
 
 mod settings;
 
 mod edits;
 mod template;
 
-mod json;
-mod program;
+mod globals;
 
 mod fault;
 mod transform;
 
-pub use settings::{OnError, Scalar, Settings};
+pub use settings::{OnEmpty, OnError, Scalar, Settings, Typed};
 pub use transform::Transform;
 
 #[global_allocator]

@@ -12,6 +12,9 @@ pub struct Settings {
     /// A jq program over the JSON body; without it the body stays as it is.
     #[serde(default)]
     pub jq: Option<String>,
+    /// What becomes of a message for which the program has no result.
+    #[serde(default)]
+    pub on_empty: OnEmpty,
     /// Headers to rename, by their old name. Comes first.
     #[serde(default)]
     pub rename_headers: BTreeMap<String, String>,
@@ -50,6 +53,29 @@ pub enum Scalar {
     Float(f64),
     /// A template.
     Text(String),
+    /// A template whose text becomes a value of another type.
+    Typed(Typed),
+}
+
+/// A template and the type of the value that its text becomes.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Typed {
+    /// A whole number if it is one, else a double.
+    Number(String),
+    /// `true` or `false`.
+    Boolean(String),
+}
+
+/// What becomes of a message for which the program has no result.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnEmpty {
+    /// To the dead-letter target.
+    #[default]
+    Reject,
+    /// Away, counted by reason.
+    Drop,
 }
 
 /// What becomes of a message that cannot be transformed.

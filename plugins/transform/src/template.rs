@@ -3,11 +3,10 @@
 
 use std::fmt::Write as _;
 
-use jaq_json::{Num, Val};
+use jq::Val;
 use lockgate_plugin::{Message, Property, SettingError, Value};
 
 use crate::fault::Fault;
-use crate::json;
 use crate::settings::property;
 
 /// A text and what to put into it.
@@ -145,7 +144,7 @@ fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
 /// What stands at a path: keys of objects, numbers of elements.
 fn lookup<'v>(body: &'v Val, path: &[String]) -> Option<&'v Val> {
     path.iter().try_fold(body, |value, step| match value {
-        Val::Obj(members) => members.get(&Val::utf8_str(step.clone())),
+        Val::Obj(members) => members.get(step),
         Val::Arr(elements) => elements.get(step.parse::<usize>().ok()?),
         _ => None,
     })
@@ -154,11 +153,10 @@ fn lookup<'v>(body: &'v Val, path: &[String]) -> Option<&'v Val> {
 fn put_body(value: Option<&Val>, out: &mut String) -> Result<(), Fault> {
     match value {
         None | Some(Val::Null) => {}
-        Some(Val::TStr(text)) => out.push_str(&String::from_utf8_lossy(text)),
-        Some(Val::Num(Num::Dec(digits))) => out.push_str(digits),
+        Some(Val::Str(text)) => out.push_str(text),
         Some(value) => {
             let mut json = Vec::new();
-            json::write(value, &mut json)?;
+            jq::write(value, &mut json)?;
             out.push_str(&String::from_utf8_lossy(&json));
         }
     }

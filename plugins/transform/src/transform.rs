@@ -1,15 +1,16 @@
 //! The plugin: from a message to its verdict.
 
-use jaq_json::Val;
+use content::Encoding;
+use jq::{CompileError, Log, Program, Val};
+use lockgate_plugin::host::{Level, log};
 use lockgate_plugin::{
     Body, Delta, Description, Emitted, Headers, Init, Message, Needs, Plugin, SettingError, Verdict,
 };
 
 use crate::edits::Edits;
 use crate::fault::{EMPTY_RESULT, Fault, REASONS};
-use crate::json;
-use crate::program::Program;
-use crate::settings::{OnError, Settings};
+use crate::globals::global;
+use crate::settings::{OnEmpty, OnError, Settings};
 use crate::template::Template;
 
 /// Bytes of a program: a limit on what parsing one can take.
@@ -25,6 +26,7 @@ pub struct Transform {
     reads_body: bool,
     max_body: u32,
     on_error: OnError,
+    on_empty: OnEmpty,
 }
 
 impl Plugin for Transform {
@@ -49,16 +51,27 @@ impl Plugin for Transform {
                 "there is nothing to do: set `jq`, for example",
             )]);
         }
-        let reads_body = program.is_some() || edits.templates().any(Template::reads_body);
+        let reads_body = program.as_ref().is_some_and(Program::reads_input)
+            || edits.templates().any(Template::reads_body) && program.is_none();
+        let names = |global| program.as_ref().is_some_and(|program| program.reads_global(global));
         let headers = edits.headers();
         let needs = Needs {
-            origin: edits.templates().any(Template::reads_origin),
-            properties: edits.templates().any(Template::reads_properties),
-            headers: if headers.is_empty() { Headers::None } else { Headers::Names(headers) },
+            origin: edits.templates().any(Template::reads_origin)
+                || names("routing_key")
+                || names("exchange"),
+            // A body says there how it is encoded, when it comes and when it leaves.
+            properties: reads_body
+                || program.is_some()
+                || edits.templates().any(Template::reads_properties),
+            headers: match headers.is_empty() {
+                _ if names("headers") => Headers::All,
+                true => Headers::None,
+                false => Headers::Names(headers),
+            },
             body: if reads_body { Body::Prefix(settings.max_body) } else { Body::None },
         };
-        let (max_body, on_error) = (settings.max_body, settings.on_error);
-        let transform = Self { program, edits, reads_body, max_body, on_error };
+        let Settings { max_body, on_error, on_empty, .. } = settings;
+        let transform = Self { program, edits, reads_body, max_body, on_error, on_empty };
         Ok((transform, Init { needs, ..Init::default() }))
     }
 
@@ -84,24 +97,38 @@ impl Transform {
             self.edits.write(message, &body, &mut delta)?;
             return Ok(Verdict::Modify(delta));
         };
-        let results = program.run(body, message.received_micros())?;
+        let results = program.run(
+            body,
+            |name| global(name, message),
+            message.received_micros(),
+            &|source, line| log(level(source), line),
+        )?;
         let mut bytes = 0;
         // A result is most often about as long as the body.
         let mut json = Vec::with_capacity(message.body().len() + 64);
         let mut child = |body: &Val| -> Result<Delta, Fault> {
             json.clear();
-            json::write(body, &mut json)?;
+            jq::write(body, &mut json)?;
             bytes += json.len();
             if bytes > MAX_RESULT_BYTES {
                 return Err(Fault::Results { max: MAX_RESULT_BYTES });
             }
             let mut delta = Delta::new();
             self.edits.write(message, body, &mut delta)?;
-            delta.body(&json);
+            match self.edits.encoding(message, body)? {
+                Encoding::Plain => delta.body(&json),
+                encoding => delta.body(&encoding.encode(std::mem::take(&mut json))),
+            };
             Ok(delta)
         };
         Ok(match results.as_slice() {
-            [] => Verdict::Drop(EMPTY_RESULT),
+            [] => match self.on_empty {
+                OnEmpty::Drop => Verdict::Drop(EMPTY_RESULT),
+                OnEmpty::Reject => Verdict::Reject {
+                    reason: EMPTY_RESULT,
+                    text: "the program has no result for this message".to_owned(),
+                },
+            },
             [body] => Verdict::Modify(child(body)?),
             several => {
                 let emitted = |body| Ok(Emitted { route: None, delta: child(body)? });
@@ -118,7 +145,15 @@ impl Transform {
         if message.body_is_cut() {
             return Err(Fault::Large { length: message.body_len(), max: self.max_body });
         }
-        Ok(json::read(message.body())?)
+        let max = usize::try_from(self.max_body).unwrap_or(usize::MAX);
+        Ok(jq::read(&content::read(message, max)?)?)
+    }
+}
+
+fn level(source: Log) -> Level {
+    match source {
+        Log::Debug => Level::Debug,
+        Log::Stderr => Level::Info,
     }
 }
 
@@ -127,7 +162,7 @@ fn compile(source: &str) -> Result<Program, Vec<SettingError>> {
         return Err(vec![SettingError::at("/jq", "the program is longer than 64 KiB")]);
     }
     Program::compile(source).map_err(|errors| {
-        let placed = |error: crate::program::CompileError| {
+        let placed = |error: CompileError| {
             SettingError::at("/jq", error.message).with_offset(error.offset as u32)
         };
         errors.into_iter().map(placed).collect()

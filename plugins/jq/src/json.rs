@@ -1,5 +1,4 @@
-//! JSON in and out of jq's values: strict (RFC 8259) where jq's own reader and writer speak a
-//! superset of JSON, and bounded in depth.
+//! JSON in and out of values: strict (RFC 8259), and bounded in depth.
 
 mod read;
 mod write;
@@ -7,12 +6,14 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use read::{NotJson, read};
-pub(crate) use write::{Unwritable, write};
+pub use read::{NotJson, read};
+pub(crate) use read::{from_json, unescape};
+pub(crate) use write::to_json;
+pub use write::{TooDeep, write};
 
 /// Arrays and objects within each other, on the way in and on the way out. `serde_json` and jq's
 /// usual clients draw the line at the same depth.
-pub(crate) const MAX_DEPTH: usize = 128;
+pub const MAX_DEPTH: usize = 128;
 
 /// Length of the run of bytes that a JSON string holds as they are: up to a quote, a backslash or a
 /// control character. Eight bytes at a time ("Bit Twiddling Hacks", S. E. Anderson: determine if a

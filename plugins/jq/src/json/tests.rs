@@ -49,8 +49,6 @@ fn takes_json_and_nothing_else() {
         "\"\\u00e4\"",
         "\"\\u00g4\"",
         "\"\\ud83d\\ude00\"",
-        "\"\\ud83d\"",
-        "\"\\ude00\"",
         "\"\u{1}\"",
         "\"\u{7f}\"",
         "\"a\nb\"",
@@ -77,12 +75,28 @@ fn takes_json_and_nothing_else() {
         " \t\r\n1 ",
         "",
         " ",
-        "\u{feff}1",
     ] {
         check(text.as_bytes());
     }
     check(b"\"\xff\"");
     check(b"\"\\n\xff\"");
+}
+
+/// What other readers refuse and senders write all the same.
+#[test]
+fn a_mark_is_skipped_and_half_a_pair_is_replaced() {
+    for (text, expected) in [
+        ("\u{feff}{\"a\":1}", r#"{"a":1}"#),
+        (r#""\ud83d""#, "\"\u{fffd}\""),
+        (r#""\ude00x""#, "\"\u{fffd}x\""),
+        (r#""\ud83d\ud83d\ude00""#, "\"\u{fffd}\u{1f600}\""),
+        (r#""\ud83d\n""#, "\"\u{fffd}\\n\""),
+    ] {
+        let mut out = Vec::new();
+        write(&read(text.as_bytes()).unwrap(), &mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), expected, "{text}");
+    }
+    assert_eq!(read("1\u{feff}".as_bytes()).ok(), None);
 }
 
 proptest! {
