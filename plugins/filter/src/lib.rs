@@ -53,12 +53,18 @@ impl Plugin for Filter {
         let mut routes: Vec<_> =
             [&otherwise, &on_error].into_iter().filter_map(Action::route).cloned().collect();
         routes.dedup();
-        let init = Init { needs: when.needs(), routes, unrouted: true };
+        let mut needs = when.needs();
+        content::need(&mut needs);
+        let init = Init { needs, routes, unrouted: true };
         Ok((Self { when, otherwise, on_error }, init))
     }
 
     fn handle(&mut self, message: &Message<'_>) -> Verdict {
-        match self.when.eval(message) {
+        let body = match content::read(message, content::MAX_CONTENT) {
+            Ok(body) => body,
+            Err(error) => return act(&self.on_error, PREDICATE_ERROR, || error.to_string()),
+        };
+        match self.when.eval(&message.with_body(&body)) {
             Ok(true) => Verdict::Pass,
             Ok(false) => act(&self.otherwise, PREDICATE_FALSE, || "the predicate is false".into()),
             Err(error) => act(&self.on_error, PREDICATE_ERROR, || error.to_string()),

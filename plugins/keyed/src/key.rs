@@ -42,13 +42,16 @@ impl Key {
 
     /// The parts of a message that it reads.
     pub fn needs(&self) -> Needs {
-        self.0.needs()
+        let mut needs = self.0.needs();
+        content::need(&mut needs);
+        needs
     }
 
     /// The key of this message, 1 to 256 bytes; `None` if what it is made of is missing, empty, or
     /// no text, number or boolean.
     pub fn of(&self, message: &Message<'_>) -> Option<Vec<u8>> {
-        let text = self.0.eval(message).ok().filter(|text| !text.is_empty())?;
+        let body = content::read(message, content::MAX_CONTENT).ok()?;
+        let text = self.0.eval(&message.with_body(&body)).ok().filter(|text| !text.is_empty())?;
         // The first byte keeps a text from being taken for a digest.
         Some(if text.len() <= MAX_TEXT {
             [b"t", text.as_bytes()].concat()

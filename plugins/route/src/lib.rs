@@ -43,13 +43,20 @@ impl Plugin for Router {
         })?;
         let always = (0..rules.len()).any(|at| when.constant(at) == Some(true));
         let unrouted = matches!(otherwise, Otherwise::Pass) && !always;
-        let init = Init { needs: when.needs(), routes, unrouted };
+        let mut needs = when.needs();
+        content::need(&mut needs);
+        let init = Init { needs, routes, unrouted };
         let to = rules.into_iter().map(|rule| rule.to).collect();
         Ok((Self { when, to, matching, otherwise }, init))
     }
 
     fn handle(&mut self, message: &Message<'_>) -> Verdict {
-        let on = self.when.on(message);
+        let body = match content::read(message, content::MAX_CONTENT) {
+            Ok(body) => body,
+            Err(error) => return self.unmatched(Some(error.to_string())),
+        };
+        let message = message.with_body(&body);
+        let on = self.when.on(&message);
         let mut routes: Vec<String> = Vec::new();
         let mut failed = None;
         for (at, to) in self.to.iter().enumerate() {
@@ -61,19 +68,25 @@ impl Plugin for Router {
                     routes.extend(new);
                 }
                 Ok(false) => {}
-                Err(error) => failed = Some(error),
+                Err(error) => failed = Some(error.to_string()),
             }
         }
         if !routes.is_empty() {
             return route(routes);
         }
+        self.unmatched(failed)
+    }
+}
+
+impl Router {
+    /// What becomes of a message that no rule takes, or that the rules could not judge.
+    fn unmatched(&self, failed: Option<String>) -> Verdict {
         let reason = if failed.is_some() { PREDICATE_ERROR } else { NO_RULE };
         match &self.otherwise {
             Otherwise::Pass => Verdict::Pass,
             Otherwise::Drop => Verdict::Drop(reason),
             Otherwise::Reject => {
-                let text =
-                    failed.map_or_else(|| "no rule matches".to_owned(), |error| error.to_string());
+                let text = failed.unwrap_or_else(|| "no rule matches".to_owned());
                 Verdict::Reject { reason, text }
             }
             Otherwise::Routes(names) => route(names.clone()),

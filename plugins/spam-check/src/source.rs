@@ -40,29 +40,48 @@ impl Source {
 
     /// What it reads.
     pub(crate) fn needs(&self) -> Needs {
-        match self {
+        let mut needs = match self {
             Self::Body => Needs { body: Body::Prefix(TEXT_LIMIT as u32), ..Needs::default() },
             Self::Path(_) => Needs { body: Body::All, ..Needs::default() },
             Self::Header(name) => {
                 Needs { headers: Headers::Names(vec![name.clone()]), ..Needs::default() }
             }
+        };
+        content::need(&mut needs);
+        needs
+    }
+
+    /// The content that the text is in; none if it cannot be decoded.
+    pub(crate) fn content<'m>(&self, message: &Message<'m>) -> Option<Cow<'m, [u8]>> {
+        match self {
+            Self::Body => Some(content::read_prefix(message, TEXT_LIMIT)),
+            Self::Path(_) => content::read(message, content::MAX_CONTENT).ok(),
+            Self::Header(_) => Some(Cow::Borrowed(&[])),
         }
     }
 
-    /// The text of a message; none if it is missing, not text, or blank.
-    pub(crate) fn text<'m>(&self, message: &Message<'m>) -> Option<Cow<'m, str>> {
+    /// The text of a message with its content; none if it is missing, not text, or blank.
+    pub(crate) fn text<'m>(
+        &self,
+        message: &Message<'m>,
+        content: &'m [u8],
+    ) -> Option<Cow<'m, str>> {
         let text = match self {
-            Self::Body => Cow::Borrowed(prefix_text(message)?),
-            Self::Path(path) => json::string_at(message.body(), path)?,
+            Self::Body => Cow::Borrowed(prefix_text(message, content)?),
+            Self::Path(path) => match content::json(content) {
+                Cow::Borrowed(json) => json::string_at(json, path)?,
+                Cow::Owned(json) => Cow::Owned(json::string_at(&json, path)?.into_owned()),
+            },
             Self::Header(name) => Cow::Borrowed(message.header(name)?.as_str()?),
         };
         (!text.trim().is_empty()).then_some(text)
     }
 }
 
-/// The body as text; where it was cut, less a character cut in two.
-fn prefix_text<'m>(message: &Message<'m>) -> Option<&'m str> {
-    let body = message.body();
+/// The content as text; where it was cut, less a character cut in two. A byte order mark before it is
+/// no part of it.
+fn prefix_text<'m>(message: &Message<'_>, content: &'m [u8]) -> Option<&'m str> {
+    let body = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     match str::from_utf8(body) {
         Ok(text) => Some(text),
         Err(error) if message.body_is_cut() && error.error_len().is_none() => {

@@ -58,7 +58,8 @@ impl Plugin for SpamCheck {
     }
 
     fn handle(&mut self, message: &Message<'_>) -> Verdict {
-        let Some(text) = self.source.text(message) else { return Verdict::Pass };
+        let Some(content) = self.source.content(message) else { return Verdict::Pass };
+        let Some(text) = self.source.text(message, &content) else { return Verdict::Pass };
         // Four places: enough to tell scores apart, and what is compared is what is shown.
         let score = (f64::from(self.model.score(&text)) * 1e4).round() / 1e4;
         let spam = score >= self.threshold;
