@@ -14,7 +14,11 @@ trainer_args := --manifest-path plugins/spam-check/trainer/Cargo.toml --target-d
 
 # Always the whole workspace with the features of its tests: cargo picks features by what it is
 # asked to build, and another choice would compile wasmtime and tokio a second time.
-build_host := cargo build --quiet --workspace --bin lockgate --bin with-rabbit --test e2e --test chaos
+# The binary carries the shipped plugins compiled. Cargo cannot run in the middle of a build what it has
+# just built, so that is a step before it; the test is only for its features.
+modules := $(abspath $(or $(LOCKGATE_PLUGINS_DIR),$(target)/plugins))
+carry := cargo build --quiet --workspace --bin precompile --test compile && $(target)/debug/precompile $(modules)
+build_host := $(carry) && cargo build --quiet --workspace --bin lockgate --bin with-rabbit --test e2e --test chaos
 test_host := cargo test --quiet --workspace
 benches := $(if $(BENCH),--bench bench,--bench engine --bench memory --bench bench)
 # Errors of end-to-end tests say what happened; where in the harness is of no use.
@@ -119,5 +123,7 @@ advisories:
 
 bench: setup plugins
 	@echo 'build: host, released (the first time takes minutes)'
+	@cargo build --quiet --release --workspace --bin precompile --bench engine
+	@$(target)/release/precompile $(modules)
 	@cargo build --quiet --release --workspace --bin lockgate $(benches)
 	@LOCKGATE_BIN=$(target)/release/lockgate cargo bench --quiet --workspace $(benches) -- $(BENCH)

@@ -1,7 +1,9 @@
-//! Embeds the shipped plugins: every .wasm that `cargo xtask plugins` left in the plugins folder.
+//! Embeds the shipped plugins: every .wasm that `cargo xtask plugins` left in the plugins folder,
+//! and beside it the code that `precompile` made of it.
 //!
 //! A build without them works (for checks and for people without a Wasm target) and says at run
-//! time what is missing.
+//! time what is missing. Without the code, as of a plain `cargo build`, a plugin is compiled when it
+//! is first used.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
@@ -16,20 +18,25 @@ fn main() -> io::Result<()> {
         // <target>/<profile>/build/<package>/out
         None => out.ancestors().nth(4).map(|target| target.join("plugins")).unwrap_or_default(),
     };
-    let mut table = String::from("&[\n");
+    // All of it, for a file that is not there yet would be taken for one that always changes.
+    println!("cargo::rerun-if-changed={}", folder.display());
+    let (mut modules, mut codes) = (String::new(), String::new());
     for name in SHIPPED {
         let file = folder.join(name).with_extension("wasm");
-        println!("cargo::rerun-if-changed={}", file.display());
         if file.is_file() {
-            table.push_str(&entry(name, &file));
+            modules.push_str(&format!("({name:?}, {}), ", include(&file)));
         } else {
             println!("cargo::warning=plugin {name} is not built; run `cargo xtask plugins`");
         }
+        let code = file.with_extension("cwasm");
+        if code.is_file() {
+            codes.push_str(&format!("{}, ", include(&code)));
+        }
     }
-    table.push_str("]\n");
-    fs::write(out.join("shipped.rs"), table)
+    fs::write(out.join("shipped.rs"), format!("&[{modules}]\n"))?;
+    fs::write(out.join("carried.rs"), format!("&[{codes}]\n"))
 }
 
-fn entry(name: &str, file: &Path) -> String {
-    format!("    ({name:?}, include_bytes!({:?}).as_slice()),\n", file.display().to_string())
+fn include(file: &Path) -> String {
+    format!("include_bytes!({:?}).as_slice()", file.display().to_string())
 }

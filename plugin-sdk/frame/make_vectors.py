@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Writes vectors/batches.json and vectors/outputs.json; with --check only compares."""
+"""Writes the three files of vectors/; with --check only compares."""
 
 import json
 import sys
 from pathlib import Path
 
+import answer_vectors
 import batch_vectors
 import output_vectors
 
@@ -24,7 +25,8 @@ def main():
     if sys.argv[1:] and not check:
         sys.exit("usage: make_vectors.py [--check]")
     FOLDER.mkdir(exist_ok=True)
-    for name, module in (("batches", batch_vectors), ("outputs", output_vectors)):
+    modules = {"batches": batch_vectors, "outputs": output_vectors, "answers": answer_vectors}
+    for name, module in modules.items():
         path, content = FOLDER / f"{name}.json", render(module.vectors())
         if check:
             if not path.exists() or path.read_text(encoding="utf-8") != content:

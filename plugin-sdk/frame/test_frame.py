@@ -6,6 +6,7 @@ import random
 import unittest
 from pathlib import Path
 
+from answers import read_description, read_init
 from frame import Refused, decode_batch, decode_output, encode_batch, encode_output, pack
 
 FOLDER = Path(__file__).resolve().parent / "vectors"
@@ -42,6 +43,16 @@ class Frame(unittest.TestCase):
             self.assertEqual(verdicts, vector["expect"], vector["name"])
             if vector["canonical"]:
                 self.assertEqual(encode_output(verdicts, vector["reasons"]), data, vector["name"])
+
+    def test_answers(self):
+        for vector in load("answers"):
+            read = read_description if vector["answer"] == "description" else read_init
+            if vector["refused"] is None:
+                read(vector["text"])
+                continue
+            with self.assertRaises(Refused, msg=vector["name"]) as caught:
+                read(vector["text"])
+            self.assertIn(vector.get("key", ""), str(caught.exception), vector["name"])
 
     def test_cut_batches(self):
         for vector in load("batches"):

@@ -79,7 +79,7 @@ fn measure(instance: &mut Instance, inputs: &[Input<'_>]) -> Samples {
 /// A shipped plugin with its settings, as the daemon opens it.
 pub(crate) fn open(plugin: &str, settings: &Value) -> Result<Instance> {
     let wasm = fs::read(shipped_plugin(plugin)?)?;
-    let engine = Engine::new(EngineConfig { cache_dir: None, compiler: Compiler::InProcess })?;
+    let engine = Engine::new(EngineConfig::new(Compiler::InProcess))?;
     let grants = Grants::default().with(Capability::Kv);
     let plugin = engine.load(&wasm, grants, &Limits::default())?;
     let space = Space { pipeline: "bench".into(), stage: "bench".into() };

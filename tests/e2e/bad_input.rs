@@ -86,6 +86,8 @@ fn guests(dir: &Path) -> Result<()> {
     fs::write(dir.join("newer.wasm"), guest("0x00070003", "7.3", "", TRAP)?)?;
     fs::write(dir.join("wants-clock.wasm"), guest("1", "0.1", r#""log","clock""#, TRAP)?)?;
     fs::write(dir.join("unready.wasm"), b"\0asm\x01\0\0\0")?;
+    // One more key in its description.
+    fs::write(dir.join("slip.wasm"), guest("1", "0.1", r#"],"max_bach":["#, TRAP)?)?;
     Ok(())
 }
 

@@ -84,6 +84,101 @@ fn works_without_cache(scene: &Scene, name: &str, cache: &Path) -> Result<()> {
     host.drain()
 }
 
+/// The binary carries the shipped plugins compiled: with all six of them, its first start on a
+/// machine compiles nothing, and leaves nothing behind for the next.
+#[test]
+fn the_first_start_compiles_no_shipped_plugin() -> Result<()> {
+    let scene = Scene::shared("first")?;
+    let pipeline = scene.pass_through()?;
+    let stages = [
+        ("deduplicated", "dedupe", "window = '10m'", ", \"kv\""),
+        ("limited", "throttle", "limit = 1000, per = '1s'", ", \"kv\""),
+        ("changed", "transform", "jq = '.'", ""),
+        ("judged", "spam-check", "text = 'body.note'", ""),
+        ("routed", "route", "rules = [{ when = 'body.a == 1', to = ['default'] }]", ""),
+    ];
+    let mut text = fs::read_to_string(&pipeline)?;
+    let route = text.find("[route.default]").unwrap_or_default();
+    let mut more = String::new();
+    for (name, plugin, config, grant) in stages {
+        more += &format!(
+            "[[stage]]\nname = \"{name}\"\nplugin = \"{plugin}\"\nconfig = {{ {config} }}\n\
+             grant = [\"log\"{grant}]\n"
+        );
+    }
+    text.insert_str(route, &more);
+    fs::write(&pipeline, text)?;
+    let cache = scene.dir().join("cache");
+    let mut host = Lockgate::start_caching(scene.dir(), "first", &pipeline, scene.url(), &cache)?;
+    host.wait_ready()?;
+    ensure!(!host.log().contains("compiled a plugin"), "{}", host.log());
+    let left: Vec<_> =
+        fs::read_dir(&cache)?.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+    ensure!(left == ["key"], "in the cache: {left:?}");
+    host.drain()
+}
+
+/// With less address space than the sandboxes reserve the daemon does not start, and says what is
+/// needed, what there is, and what to do; with a smaller reservation it works in it.
+#[test]
+fn too_little_address_space_is_said_at_the_start_and_can_be_done_with() -> Result<()> {
+    const LIMIT: u64 = 4 << 30;
+    let scene = Scene::shared("narrow")?;
+    let pipeline = scene.pass_through()?;
+    let mut host =
+        Lockgate::start_limited(scene.dir(), "narrow", &pipeline, scene.url(), "", LIMIT)?;
+    let status = host.wait_end(Deadline::after(120))?;
+    let log = host.log();
+    ensure!(status.code() == Some(2), "it ended with {status}:\n{log}");
+    for part in ["error[LG0605]", "address space", "4096 MiB", "memory_reservation"] {
+        ensure!(log.contains(part), "nothing of {part}:\n{log}");
+    }
+    let less = "[engine]\nmemory_reservation = \"64MiB\"\n";
+    let mut host =
+        Lockgate::start_limited(scene.dir(), "small", &pipeline, scene.url(), less, LIMIT)?;
+    host.wait_ready()?;
+    scene.publish("small", 500).pass().run()?;
+    let (out, dead) = (scene.named("out"), scene.named("dead"));
+    scene.collect("small", &[&out, &dead], 500)?;
+    scene.ledger("small", "pass", &[("out", &out), ("dead", &dead)])?.exact()?;
+    host.drain()
+}
+
+/// When address space runs out in service, what needs a new sandbox waits, uses up no attempt, and is
+/// no dead letter; `/readyz` says why. Only the message that made its plugin crash is one.
+#[test]
+fn messages_wait_while_the_machine_has_no_memory() -> Result<()> {
+    const COUNT: u64 = 240;
+    let scene = Scene::shared("starved")?;
+    let pipeline = scene.pass_through()?;
+    fs::write(scene.dir().join("chameleon.wasm"), guest("1", "0.1", "", PASS)?)?;
+    let text = fs::read_to_string(&pipeline)?
+        .replace("plugin = \"filter\"", "plugin = \"./chameleon.wasm\"")
+        .replace("config = { when = 'true' }", "isolation = \"message\"")
+        .replace("[source.amqp]", "lanes = 1\n[source.amqp]");
+    fs::write(&pipeline, text)?;
+    let mut host = scene.start("host", &pipeline)?;
+    // Afterwards the lane holds no sandbox, whose place the next one could take.
+    let (out, dead) = (scene.named("out"), scene.named("dead"));
+    scene.publish("first", 30).pass().with("--kind=letters").run()?;
+    scene.collect("first", &[&out, &dead], 30)?;
+    // Enough for all else that it does, not for a sandbox.
+    host.limit_address_space(Some(1 << 30))?;
+    scene.publish("letters", COUNT).pass().with("--kind=letters").run()?;
+    host.wait_unready()?;
+    let (_, said) = host.get("/readyz")?;
+    ensure!(said.contains("plugin: stage `all` is paused"), "{said}");
+    ensure!(said.contains("address space"), "{said}");
+    ensure!(host.metric(&["lockgate_condition{", "component=\"plugin\""])? == 1.0);
+    host.limit_address_space(None)?;
+    host.wait_ready()?;
+    scene.collect("letters", &[&out, &dead], COUNT)?;
+    host.drain()?;
+    let ledger = scene.ledger("letters", "letters", &[("out", &out), ("dead", &dead)])?;
+    ensure!(ledger.expected("dead") == COUNT / 40);
+    ledger.exact()
+}
+
 /// A small file system that is full; unmounted when dropped.
 struct Mount<'a>(&'a Path);
 

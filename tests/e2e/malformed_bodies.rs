@@ -96,8 +96,7 @@ fn malformed_bodies_are_no_faults() {
 
 /// The shipped plugins, with settings that look into the body.
 fn plugins() -> Vec<(&'static str, Instance)> {
-    let engine =
-        Engine::new(EngineConfig { cache_dir: None, compiler: Compiler::InProcess }).unwrap();
+    let engine = Engine::new(EngineConfig::new(Compiler::InProcess)).unwrap();
     let open = |name: &'static str, settings: Value| {
         let wasm = std::fs::read(shipped_plugin(name).unwrap()).unwrap();
         let plugin = engine.load(&wasm, Grants::default(), &Limits::default()).unwrap();

@@ -25,6 +25,7 @@ pub struct Lockgate {
     config: PathBuf,
     pipeline: PathBuf,
     url: String,
+    address_space: Option<u64>,
     watchdog: Option<Watchdog>,
 }
 
@@ -49,19 +50,48 @@ impl Lockgate {
         url: &str,
         cache: &Path,
     ) -> Result<Self> {
+        Self::start_with(dir, name, pipeline, url, cache, "", None)
+    }
+
+    /// As [`Lockgate::start`], with more host settings, in so many bytes of address space.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_limited(
+        dir: &Path,
+        name: &str,
+        pipeline: &Path,
+        url: &str,
+        settings: &str,
+        address_space: u64,
+    ) -> Result<Self> {
+        let cache = place::plugin_cache()?;
+        Self::start_with(dir, name, pipeline, url, &cache, settings, Some(address_space))
+    }
+
+    fn start_with(
+        dir: &Path,
+        name: &str,
+        pipeline: &Path,
+        url: &str,
+        cache: &Path,
+        more: &str,
+        address_space: Option<u64>,
+    ) -> Result<Self> {
         let admin = ports::free()?;
         let config = dir.join(format!("{name}.host.toml"));
         let state = dir.join(format!("{name}.state"));
         let settings = format!(
             "version = 1\ncache_dir = {cache:?}\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\
-             [state]\ndir = {state:?}\n"
+             [state]\ndir = {state:?}\n{more}"
         );
         fs::write(&config, settings)?;
         let log = dir.join(format!("{name}.log"));
-        let child = spawn(&config, pipeline, &log, url)?;
+        let child = spawn(&config, pipeline, &log, url, address_space)?;
         let watchdog = Some(Watchdog::over(child.id())?);
         let (pipeline, url) = (pipeline.to_owned(), url.to_owned());
-        Ok(Self { child, name: name.to_owned(), admin, log, config, pipeline, url, watchdog })
+        let name = name.to_owned();
+        Ok(Self { child, name, admin, log, config, pipeline, url, address_space, watchdog })
     }
 
     /// Starts it again after its end, with the same files; the log goes on.
@@ -70,7 +100,8 @@ impl Lockgate {
     /// When it still runs, or cannot be started.
     pub fn restart(&mut self) -> Result<()> {
         ensure!(self.child.try_wait()?.is_some(), "{} still runs", self.name);
-        self.child = spawn(&self.config, &self.pipeline, &self.log, &self.url)?;
+        let limit = self.address_space;
+        self.child = spawn(&self.config, &self.pipeline, &self.log, &self.url, limit)?;
         self.watchdog = Some(Watchdog::over(self.child.id())?);
         Ok(())
     }
@@ -189,6 +220,20 @@ impl Lockgate {
         Ok(())
     }
 
+    /// Leaves it room for so many more bytes of address space; for as many as ever with `None`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn limit_address_space(&self, room: Option<u64>) -> Result<()> {
+        let maximum = getrlimit(Resource::As).maximum;
+        let current = match room {
+            Some(room) => Some(self.memory("VmSize")? + room),
+            None => maximum,
+        };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::As, Rlimit { current, maximum })?;
+        Ok(())
+    }
+
     /// SIGTERM, and the status it ends with.
     ///
     /// # Errors
@@ -267,9 +312,25 @@ impl Drop for Lockgate {
     }
 }
 
-fn spawn(config: &Path, pipeline: &Path, log: &Path, url: &str) -> Result<Child> {
+fn spawn(
+    config: &Path,
+    pipeline: &Path,
+    log: &Path,
+    url: &str,
+    address_space: Option<u64>,
+) -> Result<Child> {
     let log: File = OpenOptions::new().create(true).append(true).open(log)?;
-    Command::new(place::lockgate_binary()?)
+    let binary = place::lockgate_binary()?;
+    let mut command = match address_space {
+        None => Command::new(binary),
+        Some(bytes) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -v {} && exec \"$0\" \"$@\"", bytes / 1024)]);
+            shell.arg(binary);
+            shell
+        }
+    };
+    command
         .arg("run")
         .arg("--config")
         .arg(config)

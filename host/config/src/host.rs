@@ -21,8 +21,18 @@ pub struct HostSpec {
     /// Where compiled plugins are kept. A relative path starts from the file's folder; the daemon
     /// chooses where none is given.
     pub cache_dir: Option<PathBuf>,
+    pub engine: EngineSpec,
     pub log: LogSpec,
     pub state: StateSpec,
+}
+
+/// `[engine]`: how plugins are run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EngineSpec {
+    /// Bytes of address space that are reserved for each memory of a plugin, 64 KiB to 4 GiB, which
+    /// is the default. With less, plugins are slower.
+    pub memory_reservation: u64,
 }
 
 /// `[state]`: where plugins that were granted `kv` remember.
@@ -72,6 +82,8 @@ pub enum LogFormat {
 
 /// The name of the file that is read where no other is given.
 const DEFAULT_FILE: &str = "lockgate.toml";
+/// What a 32-bit memory can have, and one page of it.
+const RESERVATION: std::ops::RangeInclusive<u64> = (64 << 10)..=(4 << 30);
 /// The port that no well-known service uses.
 const DEFAULT_PORT: u16 = 8642;
 const TOKEN_MIN: usize = 16;
@@ -80,6 +92,12 @@ impl Default for AdminSpec {
     fn default() -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT));
         Self { listen: Some(listen), token: None }
+    }
+}
+
+impl Default for EngineSpec {
+    fn default() -> Self {
+        Self { memory_reservation: *RESERVATION.end() }
     }
 }
 
@@ -101,8 +119,15 @@ struct RawHost {
     version: IgnoredAny,
     admin: RawAdmin,
     cache_dir: Option<PathBuf>,
+    engine: RawEngine,
     log: RawLog,
     state: RawState,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RawEngine {
+    memory_reservation: Option<ByteSize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -176,7 +201,21 @@ fn parse(section: &Section, diagnostics: &mut Vec<Diagnostic>) -> Option<HostSpe
     let log = LogSpec { level, format: raw.log.format };
     let admin = admin(section, raw.admin, diagnostics);
     let state = state(section, raw.state, diagnostics);
-    Some(HostSpec { admin, cache_dir, log, state })
+    let engine = engine(section, &raw.engine, diagnostics);
+    Some(HostSpec { admin, cache_dir, engine, log, state })
+}
+
+fn engine(section: &Section, raw: &RawEngine, diagnostics: &mut Vec<Diagnostic>) -> EngineSpec {
+    let mut spec = EngineSpec::default();
+    if let Some(ByteSize(given)) = raw.memory_reservation {
+        spec.memory_reservation = given;
+        if !RESERVATION.contains(&given) {
+            let message = "a memory of a plugin has 64 KiB to 4 GiB";
+            let found = section.diagnostic(Code::BadValue, "engine.memory_reservation", message);
+            diagnostics.push(found.help("\"64MiB\" is what a plugin may use by default"));
+        }
+    }
+    spec
 }
 
 fn state(section: &Section, raw: RawState, diagnostics: &mut Vec<Diagnostic>) -> StateSpec {

@@ -23,7 +23,7 @@ mod spec;
 
 pub use diagnostic::{Code, Diagnostic, Severity, has_errors, render_text};
 pub use file::{Place, SourceFile};
-pub use host::{AdminSpec, HostSpec, LogFormat, LogSpec, StateSpec, load_host};
+pub use host::{AdminSpec, EngineSpec, HostSpec, LogFormat, LogSpec, StateSpec, load_host};
 pub use load::{Context, Loaded, Transport, load, parse_pipeline};
 pub use routes::{StageRoutes, validate_routes};
 pub use secret::Secret;

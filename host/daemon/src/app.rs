@@ -73,9 +73,14 @@ impl Entry {
                 || format!("stage `{stage}` gets no answer from the store, its messages wait");
             plugin.is_without_state().then(why)
         };
+        let paused = |(stage, plugin): &(String, Arc<Configured>)| {
+            let why = plugin.pause()?;
+            Some(format!("stage `{stage}` is paused and its messages wait: {why}"))
+        };
         let others = [
             (Component::Target, self.sinks.iter().find_map(|sink| sink.trouble())),
             (Component::State, self.stages.iter().find_map(without)),
+            (Component::Plugin, self.stages.iter().find_map(paused)),
         ];
         for (component, trouble) in others {
             let what = component.name();

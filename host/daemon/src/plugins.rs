@@ -11,14 +11,18 @@ use bytes::Bytes;
 use lockgate_config::{Code, Diagnostic, PluginRef, StageSpec};
 use lockgate_engine::{
     Capability, Compiler, ConfigureError, Configured, Digest, Engine, EngineConfig, Grants,
-    KvAccess, Limits, LoadError, Plugin, SettingError,
+    KvAccess, Limits, LoadError, MEMORY_RESERVATION, Plugin, SettingError,
 };
 use lockgate_message::state::Space;
 
+use crate::assemble::Assembled;
 use crate::state::State;
 
 /// Built by build.rs: the shipped plugins by name.
 static SHIPPED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
+/// And the code that some or all of them were compiled to.
+static CARRIED: &[&[u8]] = include!(concat!(env!("OUT_DIR"), "/carried.rs"));
 
 /// The names under which plugins are shipped, built into this binary or not.
 pub(crate) const NAMES: [&str; 6] =
@@ -42,10 +46,28 @@ impl Plugins {
     /// With the cache in `cache_dir`, compiling in a child process of this binary. Plugins can be
     /// configured, but for state there is none.
     pub(crate) fn new(cache_dir: Option<std::path::PathBuf>) -> anyhow::Result<Self> {
+        Self::of(cache_dir, MEMORY_RESERVATION)
+    }
+
+    /// As [`Plugins::new`], reserving so many bytes of address space for each memory of a plugin.
+    pub(crate) fn of(
+        cache_dir: Option<std::path::PathBuf>,
+        memory_reservation: u64,
+    ) -> anyhow::Result<Self> {
         let exe = std::env::current_exe().context("cannot find the own binary")?;
         let compiler = Compiler::Child { exe, args: vec!["compile-module".into()] };
-        let engine = Engine::new(EngineConfig { cache_dir, compiler })?;
-        Ok(Self { engine, loaded: Mutex::default(), state: None })
+        let config = EngineConfig { cache_dir, compiler, memory_reservation, carried: CARRIED };
+        Ok(Self { engine: Engine::new(config)?, loaded: Mutex::default(), state: None })
+    }
+
+    /// Why the sandboxes of these pipelines, one a stage and lane, do not fit into the address space
+    /// that this process may have.
+    pub(crate) fn no_room(&self, pipelines: &[Assembled]) -> Option<Diagnostic> {
+        let sandboxes = pipelines.iter().map(|one| {
+            let parts = one.pipeline.parts();
+            parts.settings.lanes * parts.chain.stages.len()
+        });
+        self.engine.room_for(sandboxes.sum()).err().map(|error| no_room(&error))
     }
 
     /// With state.
@@ -71,7 +93,18 @@ impl Plugins {
                 .iter()
                 .map(|e| stage.setting_error(&e.pointer, e.offset, &e.message))
                 .collect(),
-            error => vec![stage.plugin_error(Code::PluginSetting, &error.to_string())],
+            error => {
+                let code = match &error {
+                    ConfigureError::Result { .. } => Code::BadDescription,
+                    ConfigureError::Machine(_) => Code::NoRoom,
+                    _ => Code::PluginSetting,
+                };
+                let found = stage.plugin_error(code, &error.to_string());
+                vec![match error.way_out() {
+                    Some(way_out) => found.help(way_out),
+                    None => found,
+                }]
+            }
         })?;
         Ok(configured)
     }
@@ -124,6 +157,8 @@ impl Plugins {
             let code = match &error {
                 LoadError::ContractVersion { .. } => Code::BadContract,
                 LoadError::Denied { .. } | LoadError::UnknownImports { .. } => Code::NotGranted,
+                LoadError::Describe(_) => Code::BadDescription,
+                LoadError::Machine(_) => Code::NoRoom,
                 _ => Code::BadModule,
             };
             Box::new(stage.plugin_error(code, &error.to_string()).help(error.way_out()))
@@ -131,6 +166,11 @@ impl Plugins {
         loaded.insert(key, plugin.clone());
         Ok(plugin)
     }
+}
+
+/// The machine's refusal, which is about no file.
+pub(crate) fn no_room(error: &LoadError) -> Diagnostic {
+    Diagnostic::new(Code::NoRoom, error.to_string()).help(error.way_out())
 }
 
 /// A plugin as people know it: name, version and digest.

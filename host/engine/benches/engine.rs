@@ -123,7 +123,7 @@ fn guest(needs: &serde_json::Value, limits: Limits) -> Instance {
         .replace("{describe_at}", &packed(16, &describe).to_string())
         .replace("{init_at}", &packed(4096, &init).to_string());
     let wasm = wat::parse_str(text).unwrap();
-    let config = EngineConfig { cache_dir: None, compiler: Compiler::InProcess };
+    let config = EngineConfig::new(Compiler::InProcess);
     let plugin = Engine::new(config).unwrap().load(&wasm, Grants::default(), &limits).unwrap();
     plugin.configure("bench", &json!({})).unwrap().open().unwrap()
 }

@@ -32,11 +32,12 @@ pub(crate) enum Artifact {
 }
 
 impl Artifact {
-    /// Loads code that this process, its child or, authenticated, an earlier run compiled.
+    /// Loads code that this process, its child, its build or, authenticated, an earlier run compiled.
     #[expect(unsafe_code, reason = "compiled code has no checked way in; callers vouch for it")]
     pub(crate) fn load(engine: &Engine, kind: Kind, code: &[u8]) -> wasmtime::Result<Self> {
         // SAFETY: the bytes come from `Engine::precompile_*` of the same wasmtime: straight from
-        // the compiler, or from a cache file whose MAC under this installation's key was checked.
+        // the compiler, from a cache file whose MAC under this installation's key was checked, or
+        // from this binary itself, which whoever could change it could make do anything.
         unsafe {
             match kind {
                 Kind::Module => Module::deserialize(engine, code).map(Self::Module),

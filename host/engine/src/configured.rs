@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use lockgate_message::Fault;
 use serde_json::Value;
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Why};
 use crate::capabilities::Capability;
 use crate::capabilities::kv::KvAccess;
-use crate::describe::{Initialised, init_result};
+use crate::describe::{Initialised, SettingError, init_result};
 use crate::error::ConfigureError;
 use crate::fault::Crash;
 use crate::host::{Host, Shared};
@@ -42,10 +43,9 @@ impl Configured {
     ) -> Result<Self, ConfigureError> {
         let settings = settings.to_string();
         if settings.len() > JSON_LIMIT {
-            return Err(ConfigureError::Result(format!(
-                "the settings have {} bytes, {JSON_LIMIT} are allowed",
-                settings.len()
-            )));
+            let text = format!("they have {} bytes, {JSON_LIMIT} are allowed", settings.len());
+            let error = SettingError { pointer: String::new(), offset: None, message: text };
+            return Err(ConfigureError::Settings(vec![error]));
         }
         let limits = &plugin.limits;
         let shared = Shared::new(stage, plugin.grants, limits, plugin.digest().seed());
@@ -62,26 +62,41 @@ impl Configured {
             sandboxes: AtomicU64::new(0),
             plugin,
         };
-        let (mut sandbox, result) =
-            configured.sandbox().map_err(|crash| ConfigureError::Init(crash.into()))?;
-        configured.initialised = init_result(&result)
-            .map_err(ConfigureError::Result)?
-            .map_err(ConfigureError::Settings)?;
+        let (mut sandbox, result) = configured.sandbox().map_err(ConfigureError::init)?;
+        let wrong = |text| {
+            let plugin = configured.plugin.description().name.clone();
+            ConfigureError::Result { plugin, text }
+        };
+        configured.initialised =
+            init_result(&result).map_err(wrong)?.map_err(ConfigureError::Settings)?;
         let Plugin { reasons, limits, .. } = &*configured.plugin;
         for (index, sample) in configured.plugin.description().samples.iter().enumerate() {
-            samples::run(sample, &mut sandbox, configured.needs(), reasons, limits)
-                .map_err(|text| ConfigureError::Sample { index, text })?;
+            samples::run(sample, &mut sandbox, configured.needs(), reasons, limits).map_err(
+                |crash| match crash.starved {
+                    true => ConfigureError::Machine(crash.text),
+                    false => ConfigureError::Sample { index, text: crash.text },
+                },
+            )?;
         }
         Ok(configured)
     }
 
     /// Opens it for one lane. On the lane's own thread, which needs
-    /// [`MIN_THREAD_STACK`](crate::MIN_THREAD_STACK).
+    /// [`MIN_THREAD_STACK`](crate::MIN_THREAD_STACK). Where the machine refuses what the sandbox
+    /// needs, the stage is paused and its first message tries again.
     ///
     /// # Errors
     /// Why the guest does not start, though it did when it was configured.
     pub fn open(self: &Arc<Self>) -> Result<Instance, Fault> {
-        Ok(Instance::new(self.clone(), self.ready_sandbox()?))
+        let sandbox = match self.ready_sandbox() {
+            Ok(sandbox) => Some(sandbox),
+            Err(crash) if crash.starved => {
+                self.breaker.starve(Instant::now(), &crash.text);
+                None
+            }
+            Err(crash) => return Err(crash.into()),
+        };
+        Ok(Instance::new(self.clone(), sandbox))
     }
 
     /// The plugin that was configured.
@@ -104,9 +119,18 @@ impl Configured {
         self.initialised.unrouted
     }
 
-    /// Whether the stage is paused after repeated faults.
+    /// Whether the stage is paused after repeated faults, or for want of memory.
     pub fn is_paused(&self) -> bool {
         self.breaker.is_open()
+    }
+
+    /// Why the stage is paused, for people; `None` where it is not, or where no message came to try
+    /// it since.
+    pub fn pause(&self) -> Option<String> {
+        Some(match self.breaker.why(Instant::now())? {
+            Why::Faults(fault) => format!("its plugin keeps failing ({fault})"),
+            Why::Machine(refusal) => format!("its plugin's sandbox cannot be made: {refusal}"),
+        })
     }
 
     /// Whether its messages wait for a store that does not answer.

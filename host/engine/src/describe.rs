@@ -1,9 +1,9 @@
 //! Description and init result: the JSON that a plugin says of itself.
 
 use lockgate_message::Reason;
-use serde::Deserialize;
 use serde_json::Value;
 
+use crate::json::{self, Fields};
 use crate::needs::Needs;
 
 /// The contract that this host speaks, major and minor. Minors only add.
@@ -15,8 +15,23 @@ const MAX_REASONS: usize = 64;
 const MAX_LIST: usize = 256;
 const MAX_TEXT: usize = 1024;
 
+/// The keys of a description, and of what `init` returns: those of every minor version up to
+/// [`CONTRACT`].
+const DESCRIPTION: [&str; 8] = [
+    "name",
+    "version",
+    "contract",
+    "max_batch",
+    "capabilities",
+    "reasons",
+    "settings_schema",
+    "samples",
+];
+const INIT_OK: [&str; 3] = ["needs", "routes", "unrouted"];
+const INIT_ERROR: [&str; 3] = ["pointer", "offset", "message"];
+
 /// What a plugin says of itself.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     /// As metrics and logs show it; 1 to 64 visible ASCII characters, as the version.
     pub name: String,
@@ -25,38 +40,52 @@ pub struct Description {
     /// `major.minor` of the contract it was built for.
     pub contract: String,
     /// Messages it takes at once.
-    #[serde(default = "max_batch")]
     pub max_batch: u32,
     /// What it asks for, by name.
-    #[serde(default)]
     pub capabilities: Vec<String>,
     /// Words that its drops and rejects may give, at most 64.
-    #[serde(default)]
     pub reasons: Vec<String>,
     /// JSON Schema of its settings; the host does not apply it, `init` decides.
-    #[serde(default = "any_object")]
     pub settings_schema: Value,
     /// Messages to try before it goes live: `exchange`, `routing_key`, `headers`, `body`, each
     /// optional.
-    #[serde(default)]
     pub samples: Vec<Value>,
 }
 
-fn max_batch() -> u32 {
-    64
-}
-
-fn any_object() -> Value {
-    serde_json::json!({ "type": "object" })
-}
-
 impl Description {
-    /// Reads and checks a description.
+    /// Reads and checks a description. A key that the contract does not have is refused, unless
+    /// the plugin states a contract that this host does not speak: a newer minor version may have
+    /// added it, and that such a plugin cannot be run is for the caller to say.
     ///
     /// # Errors
-    /// What is wrong with it, for people.
+    /// What is wrong with it, for people, and whose it is.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let description: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let value = json::parse(text)?;
+        let named =
+            value.get("name").and_then(Value::as_str).map(|name| crate::text::clean(name, 64));
+        Self::read(value).map_err(|error| match named {
+            Some(name) if !name.is_empty() => format!("plugin `{name}`: {error}"),
+            _ => error,
+        })
+    }
+
+    fn read(value: Value) -> Result<Self, String> {
+        let contract = value.get("contract").and_then(Value::as_str).and_then(version);
+        let mut fields = match contract {
+            Some(other) if !speaks(other) => Fields::any(value, "")?,
+            _ => Fields::of(value, "", &DESCRIPTION)?,
+        };
+        let any_object = || serde_json::json!({ "type": "object" });
+        let description = Self {
+            name: fields.need("name", "a text")?,
+            version: fields.need("version", "a text")?,
+            contract: fields.need("contract", "a text")?,
+            max_batch: fields.take("max_batch", "a number of messages")?.unwrap_or(64),
+            capabilities: fields.take("capabilities", "a list of texts")?.unwrap_or_default(),
+            reasons: fields.take("reasons", "a list of texts")?.unwrap_or_default(),
+            settings_schema: fields.take("settings_schema", "JSON")?.unwrap_or_else(any_object),
+            samples: fields.take("samples", "a list")?.unwrap_or_default(),
+        };
         description.check()?;
         Ok(description)
     }
@@ -88,13 +117,18 @@ impl Description {
 
     /// Its contract version, major and minor.
     pub fn contract(&self) -> Option<(u16, u16)> {
-        let (major, minor) = self.contract.split_once('.')?;
-        Some((major.parse().ok()?, minor.parse().ok()?))
+        version(&self.contract)
     }
 
     pub(crate) fn reason_words(&self) -> Vec<Reason> {
         self.reasons.iter().map(|reason| Reason::from(reason.as_str())).collect()
     }
+}
+
+/// `major.minor`
+fn version(text: &str) -> Option<(u16, u16)> {
+    let (major, minor) = text.split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Whether this host can run a plugin of that contract.
@@ -117,37 +151,14 @@ pub(crate) struct Initialised {
 }
 
 /// One thing wrong with the settings, as the plugin reports it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingError {
     /// JSON pointer into the settings.
-    #[serde(default)]
     pub pointer: String,
     /// Byte offset into the string that `pointer` names.
-    #[serde(default)]
     pub offset: Option<usize>,
     /// For people, cleaned.
     pub message: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum InitResult {
-    Ok(InitOk),
-    Err(Vec<SettingError>),
-}
-
-#[derive(Deserialize)]
-struct InitOk {
-    #[serde(default)]
-    needs: Option<Value>,
-    #[serde(default)]
-    routes: Vec<String>,
-    #[serde(default = "yes")]
-    unrouted: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Reads an init result: needs and routes, or what is wrong with the settings.
@@ -155,60 +166,40 @@ fn yes() -> bool {
 /// # Errors
 /// What is wrong with the result itself.
 pub(crate) fn init_result(text: &str) -> Result<Result<Initialised, Vec<SettingError>>, String> {
-    match serde_json::from_str(text).map_err(|error| error.to_string())? {
-        InitResult::Ok(ok) => {
-            if ok.routes.len() > MAX_LIST || ok.routes.iter().any(|route| route.len() > 255) {
-                return Err(format!("more than {MAX_LIST} routes, or one above 255 bytes"));
-            }
-            let needs = ok.needs.map_or(Ok(Needs::default()), |needs| Needs::parse(&needs))?;
-            Ok(Ok(Initialised { needs, routes: ok.routes, unrouted: ok.unrouted }))
-        }
-        InitResult::Err(mut errors) => {
-            errors.truncate(MAX_LIST);
-            for error in &mut errors {
-                error.message = crate::text::clean(&error.message, MAX_TEXT);
-                error.pointer = crate::text::clean(&error.pointer, MAX_TEXT);
-            }
-            Ok(Err(errors))
-        }
+    let mut fields = Fields::of(json::parse(text.as_bytes())?, "", &["ok", "err"])?;
+    match (fields.take("ok", "JSON")?, fields.take("err", "a list")?) {
+        (Some(ok), None) => initialised(ok).map(Ok),
+        (None, Some(errors)) => setting_errors(errors).map(Err),
+        (Some(_), Some(_)) => Err("it has both `ok` and `err`".into()),
+        (None, None) => Err("it has neither `ok` nor `err`".into()),
     }
+}
+
+fn initialised(ok: Value) -> Result<Initialised, String> {
+    let mut ok = Fields::of(ok, "ok", &INIT_OK)?;
+    let needs: Option<Value> = ok.take("needs", "an object")?;
+    let routes: Vec<String> = ok.take("routes", "a list of texts")?.unwrap_or_default();
+    let unrouted = ok.take("unrouted", "true or false")?.unwrap_or(true);
+    if routes.len() > MAX_LIST || routes.iter().any(|route| route.len() > 255) {
+        return Err(format!("more than {MAX_LIST} routes, or one above 255 bytes"));
+    }
+    let needs = needs.map_or(Ok(Needs::default()), |needs| Needs::parse(&needs))?;
+    Ok(Initialised { needs, routes, unrouted })
+}
+
+fn setting_errors(errors: Vec<Value>) -> Result<Vec<SettingError>, String> {
+    let read = |error| {
+        let mut error = Fields::of(error, "err", &INIT_ERROR)?;
+        let text = |text: String| crate::text::clean(&text, MAX_TEXT);
+        let offset: Option<Option<usize>> = error.take("offset", "a byte offset")?;
+        Ok(SettingError {
+            pointer: error.take("pointer", "a text")?.map(text).unwrap_or_default(),
+            offset: offset.flatten(),
+            message: text(error.need("message", "a text")?),
+        })
+    };
+    errors.into_iter().take(MAX_LIST).map(read).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: Result<(), &str>) {
-        match (Description::parse(text.as_bytes()), expected) {
-            (Ok(_), Ok(())) => {}
-            (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
-            (got, _) => panic!("{got:?}"),
-        }
-    }
-
-    #[test]
-    fn descriptions() {
-        check(r#"{"name":"a","version":"1","contract":"0.1"}"#, Ok(()));
-        check(r#"{"name":"a","version":"1"}"#, Err("contract"));
-        check(r#"{"name":"a b","version":"1","contract":"0.1"}"#, Err("`name`"));
-        check(r#"{"name":"a","version":"1","contract":"one"}"#, Err("major.minor"));
-        check(
-            r#"{"name":"a","version":"1","contract":"0.1","reasons":["Bad"]}"#,
-            Err("reason `Bad`"),
-        );
-        check(r#"{"name":"a","version":"1","contract":"0.1","max_batch":0}"#, Err("max_batch"));
-        check("nonsense", Err("expected"));
-    }
-
-    #[test]
-    fn init_results() {
-        let ok = init_result(r#"{"ok":{"needs":{"body":true},"routes":["eu"]}}"#).unwrap().unwrap();
-        assert_eq!((ok.routes, ok.unrouted), (vec!["eu".to_owned()], true));
-        let errors = init_result(r#"{"err":[{"pointer":"/when","offset":3,"message":"a\u001b"}]}"#);
-        let errors = errors.unwrap().unwrap_err();
-        assert_eq!((errors[0].offset, errors[0].message.as_str()), (Some(3), "a\\u{1b}"));
-        assert!(init_result("{}").is_err());
-        assert!(init_result(r#"{"ok":{"needs":{"all":true}}}"#).is_err());
-    }
-}
+mod tests;

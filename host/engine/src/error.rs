@@ -7,6 +7,8 @@ use lockgate_message::Fault;
 use thiserror::Error;
 
 use crate::describe::{CONTRACT, SettingError};
+use crate::fault::Crash;
+use crate::machine;
 
 /// Why a plugin cannot be loaded.
 #[derive(Debug, Error)]
@@ -19,7 +21,7 @@ pub enum LoadError {
     #[error("the module is not valid: {0}")]
     Invalid(String),
     /// None of the three doors, or one that lacks exports.
-    #[error("the module offers no door of the plugin contract: {0}")]
+    #[error("this is no Lockgate plugin: {0}")]
     NoDoor(String),
     #[error("the plugin speaks contract {}.{}, this host speaks {}.{}", plugin.0, plugin.1, host.0, host.1)]
     ContractVersion { plugin: (u16, u16), host: (u16, u16) },
@@ -43,9 +45,33 @@ pub enum LoadError {
     Describe(String),
     #[error("the sandbox cannot be set up: {0}")]
     Engine(String),
+    /// Neither the plugin nor its file is at fault.
+    #[error("this machine refuses what the plugin's sandbox needs: {0}")]
+    Machine(String),
 }
 
+/// What to do where the machine refuses.
+pub(crate) const MACHINE: &str = "raise the limit (`ulimit -v`, `LimitAS=` of systemd, the memory of the container), or \
+     set `[engine] memory_reservation` in the host settings: plugins then take less address space \
+     and are slower";
+
 impl LoadError {
+    /// What wasmtime reports, as `kind`, unless it is the machine's refusal.
+    pub(crate) fn of(error: &wasmtime::Error, kind: impl FnOnce(String) -> Self) -> Self {
+        match machine::refusal(error) {
+            Some(refusal) => Self::Machine(refusal),
+            None => kind(format!("{error:#}")),
+        }
+    }
+
+    /// A thread or a process that cannot be made.
+    pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
+        match machine::io_refusal(error) {
+            Some(refusal) => Self::Machine(format!("{what}: {refusal}")),
+            None => Self::Engine(format!("{what}: {error}")),
+        }
+    }
+
     pub(crate) fn contract(plugin: (u16, u16)) -> Self {
         Self::ContractVersion { plugin, host: CONTRACT }
     }
@@ -80,6 +106,7 @@ impl LoadError {
             Self::Start(_) => "the plugin's own code failed before its first message; mend it",
             Self::Describe(_) => "mend the description that the plugin gives of itself",
             Self::Engine(_) => "the machine refuses what the sandbox needs; see its limits",
+            Self::Machine(_) => MACHINE,
         };
         text.into()
     }
@@ -93,10 +120,28 @@ pub enum ConfigureError {
     Settings(Vec<SettingError>),
     #[error("the plugin's init failed: {0}")]
     Init(Fault),
-    #[error("the plugin's init result is wrong: {0}")]
-    Result(String),
+    #[error("plugin `{plugin}`: its init result is wrong: {text}")]
+    Result { plugin: String, text: String },
     #[error("sample {index} of the plugin went wrong: {text}")]
     Sample { index: usize, text: String },
+    /// Neither the plugin nor its settings are at fault.
+    #[error("this machine refuses what the plugin's sandbox needs: {0}")]
+    Machine(String),
+}
+
+impl ConfigureError {
+    /// Of a sandbox that did not take its settings.
+    pub(crate) fn init(crash: Crash) -> Self {
+        match crash.starved {
+            true => Self::Machine(crash.text),
+            false => Self::Init(crash.into()),
+        }
+    }
+
+    /// What to do about it, where the message does not say it.
+    pub fn way_out(&self) -> Option<&'static str> {
+        matches!(self, Self::Machine(_)).then_some(MACHINE)
+    }
 }
 
 struct List<'a, T>(&'a [T]);

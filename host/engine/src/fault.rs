@@ -7,6 +7,7 @@ use thiserror::Error;
 use wasmtime::{Trap, WasmBacktrace};
 
 use crate::host::Host;
+use crate::machine;
 use crate::text::{FAULT_TEXT, clean};
 
 /// Guest frames named in a text.
@@ -29,11 +30,18 @@ impl WrongExport {
 pub(crate) struct Crash {
     pub(crate) kind: FaultKind,
     pub(crate) text: String,
+    /// The machine refused what the sandbox needs: nobody's fault, and no message's.
+    pub(crate) starved: bool,
 }
 
 impl Crash {
     pub(crate) fn new(kind: FaultKind, text: impl AsRef<str>) -> Self {
-        Self { kind, text: clean(text.as_ref(), FAULT_TEXT) }
+        Self { kind, text: clean(text.as_ref(), FAULT_TEXT), starved: false }
+    }
+
+    /// The machine's refusal.
+    pub(crate) fn starved(text: impl AsRef<str>) -> Self {
+        Self { starved: true, ..Self::new(FaultKind::Memory, text) }
     }
 
     pub(crate) fn bad(text: impl AsRef<str>) -> Self {
@@ -42,6 +50,9 @@ impl Crash {
 
     /// Names what wasmtime reports, with what the host saw during the call.
     pub(crate) fn classify(error: &wasmtime::Error, host: &Host) -> Self {
+        if let Some(refusal) = machine::refusal(error) {
+            return Self::starved(refusal);
+        }
         let trap = error.downcast_ref::<Trap>();
         let kind = match trap {
             Some(Trap::Interrupt) => FaultKind::Deadline,
@@ -67,6 +78,12 @@ impl Crash {
                 text.push_str(if n == 0 { ", in " } else { " < " });
                 text.push_str(&clean(name, 128));
             }
+        }
+        // What a guest wrote before it ran out of time is not why.
+        if matches!(kind, FaultKind::Trap | FaultKind::Memory)
+            && let Some(words) = host.last_words()
+        {
+            text = format!("{words} ({text})");
         }
         Self::new(kind, text)
     }

@@ -1,10 +1,11 @@
 //! Host: the host's side of one sandbox, which its imports act on.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::capabilities::clock::Clock;
 use crate::capabilities::kv::{Answer, KvError, Staging};
-use crate::capabilities::log::{Level, Lines, Log};
+use crate::capabilities::log::{Level, Lines, Log, Words};
 use crate::capabilities::random::Random;
 use crate::capabilities::{Capability, Grants};
 use crate::deadline::Deadline;
@@ -38,6 +39,8 @@ pub(crate) struct Host {
     /// Here while a batch is judged, if the stage has state.
     pub(crate) kv: Option<Staging>,
     pub(crate) shared: Arc<Shared>,
+    /// What the guest said last in this call, in case it is why it crashed.
+    words: RefCell<Words>,
     stdout: Lines,
     stderr: Lines,
 }
@@ -61,6 +64,7 @@ impl Host {
             ),
             kv: None,
             shared,
+            words: RefCell::default(),
             stdout: Lines::default(),
             stderr: Lines::default(),
         }
@@ -78,11 +82,29 @@ impl Host {
     }
 
     pub(crate) fn log(&self, level: Level, line: &[u8]) {
+        if level == Level::Error {
+            self.words.borrow_mut().push(line);
+            self.words.borrow_mut().push(b"\n");
+        }
         self.shared.log.line(&self.shared.stats, level, line);
+    }
+
+    /// A guest call starts; called before each.
+    pub(crate) fn start_call(&mut self) {
+        self.limiter.start_call();
+        self.words.get_mut().clear();
+    }
+
+    /// The guest's own words about a crash in this call, if it left any.
+    pub(crate) fn last_words(&self) -> Option<String> {
+        self.words.borrow().last()
     }
 
     /// What a guest wrote to stdout or stderr, if it may log.
     pub(crate) fn write(&mut self, to_stderr: bool, bytes: &[u8]) {
+        if to_stderr {
+            self.words.get_mut().push(bytes);
+        }
         let shared = &self.shared;
         if !shared.grants.has(Capability::Log) {
             return;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lockgate_message::state::Staged;
 use lockgate_message::{Fault, FaultKind, Input, Verdict};
 
-use crate::breaker::Admission;
+use crate::breaker::{Admission, Why};
 use crate::capabilities::clock::now_us;
 use crate::capabilities::kv::Staging;
 use crate::configured::Configured;
@@ -34,10 +34,13 @@ pub struct Instance {
     kv: Option<Staging>,
     /// What of the stage's memory statistic is this instance's.
     counted_memory: usize,
+    /// The machine refused what the last call needed.
+    starved: bool,
 }
 
 impl Instance {
-    pub(crate) fn new(configured: Arc<Configured>, sandbox: Sandbox) -> Self {
+    /// Without a sandbox, it makes one for its first message.
+    pub(crate) fn new(configured: Arc<Configured>, sandbox: Option<Sandbox>) -> Self {
         let plugin = &configured.plugin;
         let one_by_one =
             plugin.door() == Door::Typed || plugin.limits.isolation == Isolation::Message;
@@ -46,13 +49,14 @@ impl Instance {
             false => plugin.limits.batch.min(plugin.description().max_batch as usize).max(1),
         };
         let mut instance = Self {
-            sandbox: Some(sandbox),
+            sandbox,
             max_batch,
             pace: Pace::default(),
             sizes: Vec::with_capacity(max_batch),
             slots: Vec::with_capacity(max_batch),
             kv: configured.kv.clone().map(Staging::new),
             counted_memory: 0,
+            starved: false,
             configured,
         };
         instance.count_memory();
@@ -93,8 +97,9 @@ impl Instance {
             let (chunk, tail) = rest.split_at_checked(taken).unwrap_or((rest, &[]));
             let first = batch.len() - rest.len();
             rest = tail;
+            self.starved = false;
             self.judge(chunk, first, received_us, verdicts);
-            if probe && !matches!(verdicts.last(), Some(Verdict::Fault(_))) {
+            if probe && !self.starved && !matches!(verdicts.last(), Some(Verdict::Fault(_))) {
                 self.configured.breaker.close();
             }
         }
@@ -148,7 +153,8 @@ impl Instance {
     }
 
     /// Runs messages whose sizes are measured, `first` the position of the first of them in the
-    /// batch: together, and after a crash one by one.
+    /// batch: together, and after a crash one by one. For what the machine refused none of them is
+    /// to blame: all that were not judged before wait.
     fn judge(
         &mut self,
         chunk: &[Input<'_>],
@@ -160,7 +166,10 @@ impl Instance {
             match self.configured.ready_sandbox() {
                 Ok(sandbox) => self.sandbox = Some(sandbox),
                 Err(crash) => {
-                    chunk.iter().for_each(|_| verdicts.push(self.fault(crash.clone())));
+                    for _ in chunk {
+                        let verdict = self.fault(crash.clone());
+                        verdicts.push(verdict);
+                    }
                     return;
                 }
             }
@@ -168,7 +177,12 @@ impl Instance {
         let sizes = std::mem::take(&mut self.sizes);
         match self.call(chunk, &sizes, first, received_us, verdicts) {
             Ok(()) => {}
-            Err(crash) if chunk.len() == 1 => verdicts.push(self.fault(crash)),
+            Err(crash) if chunk.len() == 1 || crash.starved => {
+                for _ in chunk {
+                    let verdict = self.fault(crash.clone());
+                    verdicts.push(verdict);
+                }
+            }
             Err(_) => {
                 for (at, (input, size)) in (first..).zip(chunk.iter().zip(&sizes)) {
                     if self.configured.breaker.is_open() {
@@ -178,7 +192,8 @@ impl Instance {
                     let alone = std::slice::from_ref(input);
                     let size = std::slice::from_ref(size);
                     if let Err(crash) = self.call(alone, size, at, received_us, verdicts) {
-                        verdicts.push(self.fault(crash));
+                        let verdict = self.fault(crash);
+                        verdicts.push(verdict);
                     }
                 }
             }
@@ -241,14 +256,29 @@ impl Instance {
         result
     }
 
-    fn fault(&self, crash: Crash) -> Verdict {
-        counted(&self.configured, crash.into())
+    /// What becomes of a message whose call crashed.
+    fn fault(&mut self, crash: Crash) -> Verdict {
+        if !crash.starved {
+            return counted(&self.configured, crash.into());
+        }
+        self.starved = true;
+        self.configured.breaker.starve(Instant::now(), &crash.text);
+        self.wait(crash.text)
     }
 
     fn paused(&self) -> Verdict {
+        if let Some(Why::Machine(refusal)) = self.configured.breaker.why(Instant::now()) {
+            return self.wait(refusal);
+        }
         self.configured.shared.stats.fault(FaultKind::BreakerOpen);
         let text = "the stage is paused after repeated faults of its plugin".to_owned();
         Verdict::Fault(Fault { kind: FaultKind::BreakerOpen, text })
+    }
+
+    /// The message waits, and no attempt is counted, as for a store that is away.
+    fn wait(&self, text: String) -> Verdict {
+        let after = self.configured.plugin.limits.breaker.pause;
+        Verdict::Wait { after, text, away: true }
     }
 
     /// Brings the stage's memory statistic up to date.
@@ -273,7 +303,7 @@ impl Drop for Instance {
 /// Counts a fault for the statistics and the breaker.
 fn counted(configured: &Configured, fault: Fault) -> Verdict {
     configured.shared.stats.fault(fault.kind);
-    configured.breaker.fault(Instant::now());
+    configured.breaker.fault(Instant::now(), &fault);
     Verdict::Fault(fault)
 }
 

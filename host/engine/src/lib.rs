@@ -7,11 +7,13 @@
 
 // Before any guest runs
 mod cache;
+mod carry;
 mod compile;
 mod configured;
 mod describe;
 mod engine;
 mod inspect;
+mod json;
 mod plugin;
 mod precheck;
 mod samples;
@@ -33,17 +35,19 @@ mod limits;
 // What went wrong, and how often
 mod error;
 mod fault;
+mod machine;
 mod stats;
 mod text;
 
 pub use capabilities::kv::KvAccess;
 pub use capabilities::metrics::{GuestMetric, GuestValue};
 pub use capabilities::{Capability, Grants};
+pub use carry::{is_precompiled, precompile};
 pub use compile::{Compiler, compile_child};
 pub use configured::Configured;
 pub use describe::{CONTRACT, Description, SettingError};
 pub use doors::Door;
-pub use engine::{Digest, Engine, EngineConfig};
+pub use engine::{Digest, Engine, EngineConfig, MEMORY_RESERVATION};
 pub use error::{ConfigureError, LoadError};
 pub use inspect::{Inspection, inspect};
 pub use instance::Instance;

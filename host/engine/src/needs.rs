@@ -6,6 +6,9 @@ use serde_json::Value;
 /// Names of headers that one plugin may ask for.
 const MAX_NAMES: usize = 256;
 
+/// What a plugin can ask for.
+const KEYS: [&str; 4] = ["origin", "properties", "headers", "body"];
+
 /// What `init` said these settings need.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -112,7 +115,7 @@ impl Needs {
                 ("origin" | "properties" | "headers" | "body", _) => {
                     return Err(format!("`needs.{key}` has the wrong type"));
                 }
-                _ => return Err(format!("`needs.{key}` is unknown")),
+                _ => return Err(crate::json::unknown("needs", key, &KEYS)),
             }
         }
         Ok(needs)
@@ -160,7 +163,12 @@ mod tests {
         );
         check(json!({"body": -1}), Err("`needs.body` is not a length"));
         check(json!({"body": "all"}), Err("`needs.body` has the wrong type"));
-        check(json!({"trailers": true}), Err("`needs.trailers` is unknown"));
+        check(
+            json!({"trailers": true}),
+            Err(
+                "the key `needs.trailers` is unknown; there are `origin`, `properties`, `headers`, `body`",
+            ),
+        );
         check(json!([]), Err("`needs` is not an object"));
         check(json!({"headers": [1]}), Err("`needs.headers` holds something other than names"));
     }

@@ -18,7 +18,7 @@ use crate::error::{ConfigureError, LoadError};
 use crate::fault::Crash;
 use crate::host::{Host, Shared};
 use crate::limits::Limits;
-use crate::precheck::{Scan, scan};
+use crate::precheck::{Import, Scan, scan};
 use crate::sandbox::{Linked, Sandbox};
 
 /// A plugin that can be configured, once for each stage that uses it.
@@ -57,10 +57,9 @@ impl Engine {
         }
         check_imports(&scan, grants)?;
         let digest = Digest::of(bytes);
-        let kind = if scan.door == Door::Core { Kind::Module } else { Kind::Component };
-        let artifact = self.artifact(&digest, kind, bytes)?;
+        let artifact = self.artifact(&digest, Kind::of(scan.door), bytes)?;
         let linked =
-            link(scan.door, &artifact).map_err(|error| LoadError::Link(format!("{error:#}")))?;
+            link(scan.door, &artifact).map_err(|error| LoadError::of(&error, LoadError::Link))?;
         let description = describe(self, &linked, &scan, grants, limits, digest)?;
         Ok(Arc::new(Plugin {
             engine: self.clone(),
@@ -127,7 +126,7 @@ impl fmt::Debug for Plugin {
 }
 
 /// Checks contract and capabilities of a description.
-fn admit(description: &Description, grants: Grants) -> Result<(), LoadError> {
+pub(crate) fn admit(description: &Description, grants: Grants) -> Result<(), LoadError> {
     let contract = description.contract().unwrap_or_default();
     if !speaks(contract) {
         return Err(LoadError::contract(contract));
@@ -152,15 +151,23 @@ fn refuse(denied: Vec<String>, wanted: Option<Grants>) -> Result<(), LoadError> 
     }
 }
 
+fn capability_of(door: Door, import: &Import) -> Result<Option<Capability>, ()> {
+    match door {
+        Door::Core => core::capability_of(&import.module, &import.name),
+        Door::Packed | Door::Typed => component::capability_of(&import.module),
+    }
+}
+
+/// The capabilities that its imports take.
+pub(crate) fn capabilities(scan: &Scan) -> impl Iterator<Item = Capability> {
+    scan.imports.iter().filter_map(|import| capability_of(scan.door, import).ok().flatten())
+}
+
 /// Checks every import against the grants.
-fn check_imports(scan: &Scan, grants: Grants) -> Result<(), LoadError> {
+pub(crate) fn check_imports(scan: &Scan, grants: Grants) -> Result<(), LoadError> {
     let (mut denied, mut unknown, mut wanted) = (Vec::new(), Vec::new(), grants);
     for import in &scan.imports {
-        let capability = match scan.door {
-            Door::Core => core::capability_of(&import.module, &import.name),
-            Door::Packed | Door::Typed => component::capability_of(&import.module),
-        };
-        match capability {
+        match capability_of(scan.door, import) {
             Ok(Some(capability)) if !grants.has(capability) => {
                 denied.push(format!("`{import}` (capability `{capability}`)"));
                 wanted = wanted.with(capability);
@@ -201,7 +208,10 @@ fn describe(
     limits: &Limits,
     digest: Digest,
 ) -> Result<Description, LoadError> {
-    let start = |crash: Crash| LoadError::Start(crash.into());
+    let start = |crash: Crash| match crash.starved {
+        true => LoadError::Machine(crash.text),
+        false => LoadError::Start(crash.into()),
+    };
     let shared = Arc::new(Shared::new("describe", grants, limits, digest.seed()));
     let host = Host::new(engine, shared, limits, 0);
     let mut sandbox = Sandbox::open(engine, linked, host, limits).map_err(start)?;

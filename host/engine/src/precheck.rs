@@ -1,6 +1,7 @@
 //! Pre-check: what can be known of a module without compiling or running it. Linear in its
 //! size, so it may run in the daemon itself; compiling may not.
 
+mod origin;
 mod vet;
 
 use std::fmt;
@@ -72,7 +73,7 @@ impl fmt::Display for Import {
 pub(crate) fn scan(bytes: &[u8]) -> Result<Scan, LoadError> {
     at_most("bytes", bytes.len() as u64, MAX_MODULE as u64)?;
     if !bytes.starts_with(b"\0asm") {
-        return Err(LoadError::NotWasm(not_wasm(bytes)));
+        return Err(LoadError::NotWasm(origin::not_wasm(bytes).to_owned()));
     }
     // Of an invalid module, that it is invalid says more than what is not found in it.
     look_through(bytes).or_else(|error| vet(bytes).and(Err(error)))
@@ -92,7 +93,11 @@ struct Scanner {
     depth: u64,
     functions: u64,
     imports: Vec<Import>,
+    /// The first import that is no function, which no plugin may have.
+    foreign: Option<String>,
     exports: Vec<String>,
+    /// Names of custom sections.
+    sections: Vec<String>,
     describe: Option<Vec<u8>>,
 }
 
@@ -121,6 +126,10 @@ impl Scanner {
                 )?;
                 self.describe = Some(section.data().to_vec());
             }
+            Payload::CustomSection(section) if self.depth == 1 => {
+                at_most("custom sections", self.sections.len() as u64 + 1, MAX_NAMES as u64)?;
+                self.sections.push(clean(section.name(), 64));
+            }
             _ if self.depth == 1 => self.outermost(payload)?,
             _ => {}
         }
@@ -133,13 +142,13 @@ impl Scanner {
             Payload::ImportSection(section) => {
                 for import in section.clone().into_imports() {
                     let import = import.map_err(invalid)?;
-                    if !matches!(import.ty, TypeRef::Func(_)) {
-                        return Err(LoadError::Link(format!(
-                            "import `{}.{}` is not a function",
-                            import.module, import.name
-                        )));
-                    }
                     self.import(import.module, import.name)?;
+                    if !matches!(import.ty, TypeRef::Func(_)) {
+                        self.foreign = self
+                            .foreign
+                            .take()
+                            .or_else(|| self.imports.last().map(Import::to_string));
+                    }
                 }
             }
             Payload::ExportSection(section) => {
@@ -162,7 +171,10 @@ impl Scanner {
             Payload::ComponentExportSection(section) => {
                 for export in section.clone() {
                     let export = export.map_err(invalid)?;
-                    if export.kind == ComponentExternalKind::Func {
+                    if matches!(
+                        export.kind,
+                        ComponentExternalKind::Func | ComponentExternalKind::Instance
+                    ) {
                         self.export(export.name.name)?;
                     }
                 }
@@ -186,35 +198,38 @@ impl Scanner {
 
     fn finish(self) -> Result<Scan, LoadError> {
         let has = |name: &str| self.exports.iter().any(|export| export == name);
-        let door = if self.component {
-            match (has("handle-batch"), has("handle")) {
-                (true, _) => Door::Packed,
-                (_, true) => Door::Typed,
-                _ => {
-                    return Err(LoadError::NoDoor(
-                        "a component exports `handle-batch` or `handle`, this one neither".into(),
-                    ));
-                }
-            }
-        } else if has("lockgate_abi") {
-            Door::Core
-        } else {
-            return Err(LoadError::NoDoor(format!(
-                "a core module exports {}; this one has no `lockgate_abi`",
-                CORE_EXPORTS.join(", ")
-            )));
+        let door = match (self.component, has("handle-batch"), has("handle")) {
+            (true, true, _) => Some(Door::Packed),
+            (true, false, true) => Some(Door::Typed),
+            (true, false, false) => None,
+            (false, ..) => has("lockgate_abi").then_some(Door::Core),
         };
-        let required: &[&str] =
-            if door == Door::Core { &CORE_EXPORTS } else { &["describe", "init"] };
+        let required: &[&str] = if self.component { &["describe", "init"] } else { &CORE_EXPORTS };
         let missing: Vec<&str> = required.iter().copied().filter(|name| !has(name)).collect();
-        if !missing.is_empty() {
-            return Err(LoadError::NoDoor(format!(
-                "this {} lacks the exports {}",
-                door.name(),
-                missing.join(", ")
-            )));
+        let Some(door) = door.filter(|_| missing.is_empty()) else {
+            return Err(LoadError::NoDoor(self.what_it_is(door, &missing)));
+        };
+        if let Some(foreign) = self.foreign {
+            return Err(LoadError::Link(format!("import `{foreign}` is not a function")));
         }
         Ok(Scan { door, imports: self.imports, describe: self.describe })
+    }
+
+    /// What a module is that is no plugin, or not all of one, and what it lacks for that.
+    fn what_it_is(&self, door: Option<Door>, missing: &[&str]) -> String {
+        let what = match door {
+            Some(door) => format!("a {} plugin that is not complete", door.name()),
+            None if self.component => origin::component(&self.imports, &self.exports),
+            None => origin::core(&self.imports, &self.exports, &self.sections),
+        };
+        let lacks = match (self.component, door, missing) {
+            (true, None, []) => "`handle-batch` or `handle`".to_owned(),
+            (true, None, missing) => {
+                format!("`handle-batch` or `handle`, and the exports {}", missing.join(", "))
+            }
+            (_, _, missing) => format!("the exports {}", missing.join(", ")),
+        };
+        format!("it is {what}; it lacks {lacks}")
     }
 }
 
@@ -225,20 +240,6 @@ fn at_most(what: &'static str, found: u64, limit: u64) -> Result<(), LoadError> 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn invalid(error: wasmparser::BinaryReaderError) -> LoadError {
     LoadError::Invalid(clean(&error.to_string(), 512))
-}
-
-fn not_wasm(bytes: &[u8]) -> String {
-    match bytes {
-        [] => "it is empty",
-        [0x7f, b'E', b'L', b'F', ..] => {
-            "it is machine code; precompiled modules are never loaded, give the .wasm"
-        }
-        _ if bytes.trim_ascii_start().starts_with(b"(") => {
-            "it looks like WebAssembly text; assemble it first"
-        }
-        _ => "it does not start with the bytes `\\0asm`",
-    }
-    .to_owned()
 }
 
 #[cfg(test)]

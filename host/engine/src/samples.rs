@@ -8,14 +8,17 @@ use serde_json::Value as Json;
 
 use crate::capabilities::clock::now_us;
 use crate::doors::Call;
+use crate::fault::Crash;
 use crate::frame::encode;
 use crate::limits::Limits;
 use crate::needs::Needs;
 use crate::sandbox::Sandbox;
 
+const KEYS: [&str; 4] = ["exchange", "routing_key", "headers", "body"];
+
 /// One sample as it stands in a description. Everything is optional.
 #[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 struct Sample {
     exchange: String,
     routing_key: String,
@@ -26,6 +29,14 @@ struct Sample {
 }
 
 impl Sample {
+    fn read(sample: &Json) -> Result<Self, String> {
+        let keys = sample.as_object().into_iter().flat_map(|fields| fields.keys());
+        match keys.into_iter().find(|key| !KEYS.contains(&key.as_str())) {
+            Some(key) => Err(crate::json::unknown("", key, &KEYS)),
+            None => serde_json::from_value(sample.clone()).map_err(|error| error.to_string()),
+        }
+    }
+
     fn message(self) -> Message {
         let headers = self.headers.into_iter().map(|(name, value)| {
             let value = match value {
@@ -61,11 +72,11 @@ pub(crate) fn run(
     needs: &Needs,
     reasons: &[Reason],
     limits: &Limits,
-) -> Result<(), String> {
-    let sample: Sample = serde_json::from_value(sample.clone()).map_err(|e| e.to_string())?;
+) -> Result<(), Crash> {
+    let sample = Sample::read(sample).map_err(Crash::bad)?;
     let message = sample.message();
     let input = Input { message: &message, redelivered: false, attempt: 1 };
-    let size = encode::measure(&input, needs).map_err(|unfit| unfit.text().to_owned())?;
+    let size = encode::measure(&input, needs).map_err(|unfit| Crash::bad(unfit.text()))?;
     let mut slot = [None];
     let mut call = Call {
         inputs: &[input],
@@ -76,10 +87,11 @@ pub(crate) fn run(
         limits,
         slots: &mut slot,
     };
-    sandbox.call(&mut call, limits.time, &mut None).map_err(|crash| crash.to_string())?;
+    let called = sandbox.call(&mut call, limits.time, &mut None);
+    called.map_err(|crash| Crash { text: crash.to_string(), ..crash })?;
     match slot {
-        [Some(Verdict::Fault(fault))] => Err(fault.to_string()),
+        [Some(Verdict::Fault(fault))] => Err(Crash::bad(fault.to_string())),
         [Some(_)] => Ok(()),
-        [None] => Err("no verdict".into()),
+        [None] => Err(Crash::bad("no verdict")),
     }
 }

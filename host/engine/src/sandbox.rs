@@ -65,23 +65,21 @@ impl Sandbox {
     /// The contract version that a core module states in code.
     pub(crate) fn abi(&mut self, limits: &Limits) -> Result<Option<(u16, u16)>, Crash> {
         self.start(limits.init_time);
-        match &self.door {
-            Live::Core(door) => {
-                let abi = door.abi(&mut self.store)?;
-                let half = |bits: u32| u16::try_from(bits & 0xffff).unwrap_or(u16::MAX);
-                Ok(Some((half(abi >> 16), half(abi))))
-            }
-            Live::Packed(_) | Live::Typed(_) => Ok(None),
-        }
+        let Live::Core(door) = &self.door else { return Ok(None) };
+        let abi = door.abi(&mut self.store);
+        let abi = self.unless_starved(abi)?;
+        let half = |bits: u32| u16::try_from(bits & 0xffff).unwrap_or(u16::MAX);
+        Ok(Some((half(abi >> 16), half(abi))))
     }
 
     pub(crate) fn describe(&mut self, limits: &Limits) -> Result<String, Crash> {
         self.start(limits.init_time);
-        match &self.door {
+        let result = match &self.door {
             Live::Core(door) => door.describe(&mut self.store),
             Live::Packed(door) => door.base.describe(&mut self.store),
             Live::Typed(door) => door.base.describe(&mut self.store),
-        }
+        };
+        self.unless_starved(result)
     }
 
     pub(crate) fn init(&mut self, settings: &str, limits: &Limits) -> Result<String, Crash> {
@@ -92,7 +90,7 @@ impl Sandbox {
             Live::Typed(door) => door.base.init(&mut self.store, settings),
         };
         self.start_memory = self.memory();
-        result
+        self.unless_starved(result)
     }
 
     /// Runs one batch within `time`. What the messages stage goes to `kv`.
@@ -113,7 +111,16 @@ impl Sandbox {
             Live::Typed(door) => door.batch(&mut self.store, call),
         };
         std::mem::swap(&mut self.store.data_mut().kv, kv);
-        result
+        self.unless_starved(result)
+    }
+
+    /// The result of a call, unless the machine refused the guest memory meanwhile: what a guest
+    /// says that could not get what it asked for, a good answer included, is not to be believed.
+    fn unless_starved<T>(&self, result: Result<T, Crash>) -> Result<T, Crash> {
+        match self.store.data().limiter.starved() {
+            Some(why) => Err(Crash::starved(why)),
+            None => result,
+        }
     }
 
     /// Linear memory held, in bytes.
@@ -131,7 +138,7 @@ impl Sandbox {
 
     fn start(&mut self, time: Duration) {
         let host = self.store.data_mut();
-        host.limiter.start_call();
+        host.start_call();
         let epochs = host.deadline.start(time);
         self.store.set_epoch_deadline(epochs);
     }

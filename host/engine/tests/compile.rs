@@ -19,7 +19,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lockgate_engine::{Compiler, Engine, EngineConfig, Grants, Limits, LoadError, compile_child};
+use lockgate_engine::{
+    Compiler, Engine, EngineConfig, Grants, Limits, LoadError, MEMORY_RESERVATION, compile_child,
+    is_precompiled, precompile,
+};
 use lockgate_message::Verdict;
 use serde_json::json;
 
@@ -30,13 +33,14 @@ fn main() -> ExitCode {
     if let Some((_, rest)) = args.split_first().filter(|(first, _)| *first == "compile") {
         return compile_child(rest).into();
     }
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         ("a_child_compiles", a_child_compiles),
         ("a_second_start_compiles_nothing", a_second_start_compiles_nothing),
         ("a_file_that_is_not_ours_is_not_loaded", a_file_that_is_not_ours_is_not_loaded),
         ("without_a_usable_directory_it_goes_on", without_a_usable_directory_it_goes_on),
         ("a_compile_bomb_ends_at_its_limits", a_compile_bomb_ends_at_its_limits),
         ("a_compiler_that_does_not_start", a_compiler_that_does_not_start),
+        ("what_the_binary_carries_is_not_compiled", what_the_binary_carries_is_not_compiled),
     ];
     for (name, test) in tests {
         println!("test {name}");
@@ -48,7 +52,11 @@ fn main() -> ExitCode {
 fn engine(cache_dir: Option<&Path>) -> Engine {
     let compiler =
         Compiler::Child { exe: std::env::current_exe().unwrap(), args: vec!["compile".into()] };
-    Engine::new(EngineConfig { cache_dir: cache_dir.map(Path::to_owned), compiler }).unwrap()
+    Engine::new(EngineConfig {
+        cache_dir: cache_dir.map(Path::to_owned),
+        ..EngineConfig::new(compiler)
+    })
+    .unwrap()
 }
 
 /// Loads the guest, sees that it works, and says how many compilations that took.
@@ -160,8 +168,32 @@ fn bomb() -> Vec<u8> {
 
 fn a_compiler_that_does_not_start() {
     let compiler = Compiler::Child { exe: "/nowhere/compiler".into(), args: Vec::new() };
-    let engine = Engine::new(EngineConfig { cache_dir: None, compiler }).unwrap();
+    let engine = Engine::new(EngineConfig::new(compiler)).unwrap();
     let wasm = Guest::default().wasm();
     let error = engine.load(&wasm, Grants::default(), &Limits::default()).unwrap_err();
     assert!(error.to_string().contains("does not start"), "{error}");
+}
+
+fn what_the_binary_carries_is_not_compiled() {
+    let wasm = Guest::default().wasm();
+    let mut other = Guest::default();
+    other.describe["version"] = json!("9");
+    let other = other.wasm();
+    let code: &[u8] = precompile(&wasm).unwrap().leak();
+    assert!(is_precompiled(code, &wasm) && !is_precompiled(code, &other));
+    let compiles = |code: &'static [u8], wasm: &[u8], memory_reservation| {
+        let carried: &'static [&'static [u8]] = vec![code].leak();
+        let config = EngineConfig::new(Compiler::InProcess);
+        let engine = Engine::new(EngineConfig { carried, memory_reservation, ..config }).unwrap();
+        let plugin = engine.load(wasm, Grants::default(), &Limits::default()).unwrap();
+        let configured = plugin.configure("stage", &json!({})).unwrap();
+        assert_eq!(run(&mut configured.open().unwrap(), &["p"]), [Verdict::Pass]);
+        engine.compiles()
+    };
+    assert_eq!(compiles(code, &wasm, MEMORY_RESERVATION), 0);
+    // Of another module, for another reservation, cut, or of another version of the format.
+    assert_eq!(compiles(code, &other, MEMORY_RESERVATION), 1);
+    assert_eq!(compiles(code, &wasm, 64 << 20), 1);
+    assert_eq!(compiles(&code[..code.len() / 2], &wasm, MEMORY_RESERVATION), 1);
+    assert_eq!(compiles(&code[1..], &wasm, MEMORY_RESERVATION), 1);
 }

@@ -17,10 +17,13 @@ pub enum Component {
     DeadLetter,
     /// What plugins remember cannot be stored.
     State,
+    /// A stage is paused: its plugin keeps failing, or the machine has no room for it.
+    Plugin,
 }
 
 impl Component {
-    pub const ALL: [Self; 4] = [Self::Source, Self::Target, Self::DeadLetter, Self::State];
+    pub const ALL: [Self; 5] =
+        [Self::Source, Self::Target, Self::DeadLetter, Self::State, Self::Plugin];
 
     /// A stable snake_case word for labels.
     pub fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Component {
             Self::Target => "target",
             Self::DeadLetter => "dead_letter",
             Self::State => "state",
+            Self::Plugin => "plugin",
         }
     }
 }

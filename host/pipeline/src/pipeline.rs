@@ -38,9 +38,12 @@ pub struct Parts {
 /// Why a pipeline did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// A stage could not be opened, or a thread not be started.
+    /// A stage could not be opened.
     #[error("{0}")]
     Stage(String),
+    /// The machine has no thread for a lane.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
     /// The source or a target refuses for good: mend the configuration or the broker.
     #[error("{error}")]
     Refused {
@@ -249,7 +252,7 @@ impl Lanes {
                 }
                 Err(error) => drop(opened.send(Err(error))),
             })
-            .map_err(|error| PipelineError::Stage(format!("cannot start a thread: {error}")))?;
+            .map_err(PipelineError::Thread)?;
         open.await
             .map_err(|_| PipelineError::Stage("a lane's thread died".to_owned()))?
             .map_err(PipelineError::Stage)?;

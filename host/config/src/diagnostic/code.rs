@@ -79,6 +79,7 @@ codes! {
     BadContract 405 Error "The plugin speaks a version of the contract that this Lockgate does not.";
     NotGranted 406 Error "The plugin asks for a capability that the pipeline does not grant. Add it to the stage's `grant`, if you trust it with that.";
     PluginSetting 407 Error "The plugin refuses its `config`.";
+    BadDescription 408 Error "The plugin's description or the result of its `init` is not what the contract says: a key that is unknown (the nearest known one is suggested) or stands there twice, or a value of another type. Mend the plugin, or use a version of it that was built for this contract.";
 
     UndeclaredRoute 501 Error "A stage names a route that the pipeline does not declare.";
     MayLeaveUnrouted 502 Error "A message can come out of the last stage with no route, and there is no `[route.default]` for it.";
@@ -90,6 +91,7 @@ codes! {
     StateUnusable 602 Error "The folder of the state, or the file in it, cannot be made, read or written. Check `[state] dir` and its permissions.";
     StateInUse 603 Error "Another process has the state's file open. Give each host a `[state] dir` of its own; to share state between hosts, set `[state] redis`.";
     StateDamaged 604 Error "The state's file is damaged. Restore it, or move it aside to start with nothing remembered: messages that came before may then pass a de-duplication again.";
+    NoRoom 605 Error "The machine, or a limit of the process (`ulimit -v`, `LimitAS=` of systemd), gives less memory or address space than the plugins' sandboxes take; nothing is wrong with the plugins. Raise the limit, or set `[engine] memory_reservation` in the host settings, at the price of slower plugins.";
 
     BrokerRefused 701 Error "The broker refuses what the file declares: a queue or exchange that is missing or exists with other arguments, or the credentials.";
     BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";

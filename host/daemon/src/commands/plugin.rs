@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use lockgate_engine::{Inspection, inspect as read_module};
+use lockgate_engine::{Inspection, LoadError, inspect as read_module};
 use serde_json::json;
 
 use crate::cli::Format;
@@ -19,7 +19,16 @@ pub(crate) fn inspect(plugin: &str, format: Format) -> anyhow::Result<ExitCode> 
     let inspection = match inspected {
         Ok(inspection) => inspection,
         Err(error) => {
+            let way_out = error.downcast_ref().map(LoadError::way_out);
+            if format == Format::Json {
+                let (error, help) = (format!("{error:#}"), way_out.as_deref());
+                report::line(json!({ "fits": false, "error": error, "help": help }).to_string());
+                return Ok(exit::bad_input());
+            }
             report::error(&error.context(format!("{plugin} cannot be loaded as a plugin")));
+            if let Some(way_out) = way_out {
+                report::note(format!("help: {way_out}"));
+            }
             return Ok(exit::bad_input());
         }
     };
@@ -33,6 +42,8 @@ pub(crate) fn inspect(plugin: &str, format: Format) -> anyhow::Result<ExitCode> 
 fn as_json(inspection: &Inspection) -> serde_json::Value {
     let description = inspection.description.as_ref();
     json!({
+        "fits": true,
+        "grant": inspection.grant,
         "name": description.map(|d| &d.name),
         "version": description.map(|d| &d.version),
         "contract": description.map(|d| &d.contract),
@@ -60,6 +71,10 @@ fn as_text(inspection: &Inspection) -> Vec<String> {
     } else {
         lines.push("name          not stated in the file; the plugin says it when it runs".into());
     }
+    lines.push(match &inspection.grant {
+        Some(grant) => format!("fits          yes, with `{grant}` in its stage"),
+        None => "fits          yes".into(),
+    });
     lines.push(format!("door          {}", inspection.door.name()));
     lines.push(format!("sha256        {}", inspection.digest));
     lines.push(format!("size          {} bytes", inspection.size));

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lockgate_config::{Diagnostic, has_errors, load_host};
+use lockgate_config::{Code, Diagnostic, has_errors, load_host};
+use lockgate_engine::LoadError;
 use lockgate_pipeline::{PipelineError, Running};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -13,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::app::{App, Entry};
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
-use crate::plugins::Plugins;
+use crate::plugins::{self, Plugins};
 use crate::state::State;
 use crate::transports::Places;
 use crate::{admin, exit, logging, report, state};
@@ -37,7 +38,16 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
         report::diagnostics(&[state::refusal(&error)], Format::Text);
         return Ok(exit::bad_input());
     }
-    let plugins = Plugins::new(cache_dir)?.with_state(state.clone());
+    let plugins = match Plugins::of(cache_dir, host.engine.memory_reservation) {
+        Ok(plugins) => plugins.with_state(state.clone()),
+        Err(error) => match error.downcast_ref() {
+            Some(refusal @ LoadError::Machine(_)) => {
+                report::diagnostics(&[plugins::no_room(refusal)], Format::Text);
+                return Ok(exit::bad_input());
+            }
+            _ => return Err(error),
+        },
+    };
     let brokers = crate::transports::Brokers::default();
     let mut pipelines = Vec::new();
     for spec in &loaded.pipelines {
@@ -49,6 +59,7 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
             Err(errors) => diagnostics.extend(errors),
         }
     }
+    diagnostics.extend(plugins.no_room(&pipelines));
     report::diagnostics(&diagnostics, Format::Text);
     if has_errors(&diagnostics) {
         return Ok(exit::bad_input());
@@ -161,5 +172,10 @@ fn refusal(places: &Places, error: &PipelineError) -> Diagnostic {
     match error {
         PipelineError::Refused { sink, error } => places.refusal(*sink, error),
         PipelineError::Stage(text) => places.stage_refusal(text),
+        PipelineError::Thread(error) => {
+            let text = format!("this machine refuses a thread for a lane: {error}");
+            Diagnostic::new(Code::NoRoom, text)
+                .help("raise the limits on threads and memory, or give the pipeline fewer `lanes`")
+        }
     }
 }

@@ -118,9 +118,91 @@ impl Lines {
     }
 }
 
+/// The end of what a guest wrote to stderr or logged as errors in one call: runtimes write there
+/// what they stop for.
+#[derive(Debug, Default)]
+pub(crate) struct Words(Vec<u8>);
+
+/// Bytes that are kept, and those that are shown.
+const WORDS: usize = 2048;
+const SHOWN: usize = 512;
+/// Lines that are shown; a stack trace is of no use without its source.
+const SHOWN_LINES: usize = 3;
+
+impl Words {
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Takes bytes in, and forgets the oldest.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let bytes = bytes.get(bytes.len().saturating_sub(WORDS)..).unwrap_or(bytes);
+        let excess = (self.0.len() + bytes.len()).saturating_sub(WORDS);
+        self.0.drain(..excess.min(self.0.len()));
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// On one line, from where the runtime says that it panics, else the last lines; not cleaned of
+    /// control characters yet.
+    pub(crate) fn last(&self) -> Option<String> {
+        let text = String::from_utf8_lossy(&self.0);
+        // Rust's advice on its own environment variable helps nobody here.
+        let said = |line: &&str| !line.is_empty() && !line.starts_with("note: run with");
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(said).collect();
+        let stops = |line: &&str| {
+            ["panic", "fatal error", "Traceback", "terminating"]
+                .iter()
+                .any(|sign| line.contains(sign))
+        };
+        let from = lines.iter().rposition(stops);
+        let from = from.unwrap_or(lines.len().saturating_sub(SHOWN_LINES));
+        let shown: Vec<&str> = lines.into_iter().skip(from).take(SHOWN_LINES).collect();
+        let mut shown = shown.join(" ");
+        shown.truncate(shown.floor_char_boundary(SHOWN));
+        (!shown.is_empty()).then_some(shown)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_words_are_those_of_the_panic() {
+        let check = |pieces: &[&str], expected: Option<&str>| {
+            let mut words = Words::default();
+            pieces.iter().for_each(|piece| words.push(piece.as_bytes()));
+            assert_eq!(words.last().as_deref(), expected);
+        };
+        check(&[], None);
+        check(&["\n \n"], None);
+        check(
+            &[
+                "hello\n",
+                "thread 'main' panicked at src/lib.rs:1:2:\n",
+                "boom\n",
+                "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+            ],
+            Some("thread 'main' panicked at src/lib.rs:1:2: boom"),
+        );
+        check(
+            &[
+                "panic: runtime error: index out of range\n\ngoroutine 1 [running]:\nmain.f()\n\t/x.go:1\nexit",
+            ],
+            Some("panic: runtime error: index out of range goroutine 1 [running]: main.f()"),
+        );
+        check(&["a\nb\nc\nd"], Some("b c d"));
+        let long = "é".repeat(5000);
+        let mut words = Words::default();
+        words.push(long.as_bytes());
+        words.push(long.as_bytes());
+        let last = words.last().unwrap();
+        assert!(
+            last.len() <= SHOWN && last.len() > SHOWN - 4 && words.0.len() == WORDS,
+            "{}",
+            last.len()
+        );
+    }
 
     #[test]
     fn a_flood_is_dropped_and_counted() {

@@ -10,10 +10,10 @@ use std::sync::mpsc::channel;
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::Kind;
-use crate::engine::wasmtime_engine;
+use crate::engine::{Build, wasmtime_engine};
 use crate::error::LoadError;
 use crate::precheck::MAX_MODULE;
 use crate::text::clean_bytes;
@@ -52,6 +52,7 @@ impl CompileLimits {
 pub(super) fn run(
     exe: &Path,
     args: &[OsString],
+    memory_reservation: u64,
     kind: Kind,
     module: &[u8],
 ) -> Result<Vec<u8>, LoadError> {
@@ -60,6 +61,7 @@ pub(super) fn run(
         .args(args)
         .arg(limits.cpu_seconds.to_string())
         .arg(limits.memory.to_string())
+        .arg(memory_reservation.to_string())
         .arg(kind.name())
         .env_clear()
         .stdin(Stdio::piped())
@@ -67,7 +69,7 @@ pub(super) fn run(
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| {
-            LoadError::Engine(format!("the compiler `{}` does not start: {error}", exe.display()))
+            LoadError::io(&format!("the compiler `{}` does not start", exe.display()), &error)
         })?;
     let done = attend(&mut child, module, limits);
     if done.is_err() {
@@ -75,8 +77,8 @@ pub(super) fn run(
         let _ = child.kill();
     }
     let status = child.wait();
-    let done = done.map_err(|error| LoadError::Engine(format!("compiling: {error}")))?;
-    let status = status.map_err(|error| LoadError::Engine(format!("compiling: {error}")))?;
+    let done = done.map_err(|error| LoadError::io("compiling", &error))?;
+    let status = status.map_err(|error| LoadError::io("compiling", &error))?;
     judge(status, done, limits)
 }
 
@@ -132,6 +134,11 @@ fn judge(status: ExitStatus, done: Done, limits: CompileLimits) -> Result<Vec<u8
         .any(|sign| error.contains(sign));
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(done.code),
+        _ if out_of_memory && inherited() < limits.memory => Err(LoadError::Machine(format!(
+            "compiling may take {} MiB of address space, the limit of this process is {} MiB",
+            limits.memory / MIB,
+            inherited() / MIB
+        ))),
         _ if out_of_memory => Err(LoadError::CompileLimits(format!(
             "it took more than {} MiB of memory",
             limits.memory / MIB
@@ -151,8 +158,13 @@ fn judge(status: ExitStatus, done: Done, limits: CompileLimits) -> Result<Vec<u8
     }
 }
 
+/// The limit on address space that a child inherits, and cannot get beyond.
+fn inherited() -> u64 {
+    getrlimit(Resource::As).current.unwrap_or(u64::MAX)
+}
+
 /// The child's side: what a binary named in [`Compiler::Child`](super::Compiler::Child) runs,
-/// with the last three of its arguments. Reads the module from stdin and writes the code to
+/// with the last four of its arguments. Reads the module from stdin and writes the code to
 /// stdout, both to their ends; returns the exit code.
 ///
 /// Applies limits to this process first, so nothing else should run in it.
@@ -169,13 +181,18 @@ pub fn compile_child(args: &[OsString]) -> u8 {
 
 fn compile(args: &[OsString]) -> Result<(), String> {
     let text: Vec<&str> = args.iter().filter_map(|arg| OsStr::to_str(arg)).collect();
-    let [cpu, memory, kind] = text.as_slice() else {
-        return Err("expected: processor seconds, bytes of memory, module or component".into());
+    let [cpu, memory, reservation, kind] = text.as_slice() else {
+        return Err(
+            "expected: processor seconds, bytes of memory, bytes reserved for a memory of a \
+                    plugin, module or component"
+                .into(),
+        );
     };
     let number = |text: &str| text.parse::<u64>().map_err(|_| format!("`{text}` is no number"));
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
-    limit(Resource::As, number(memory)?, number(memory)?)?;
+    let memory = number(memory)?.min(inherited());
+    limit(Resource::As, memory, memory)?;
     limit(Resource::Cpu, number(cpu)?, number(cpu)? + 1)?;
     let kind = match *kind {
         "module" => Kind::Module,
@@ -187,7 +204,9 @@ fn compile(args: &[OsString]) -> Result<(), String> {
         .take(MAX_MODULE as u64 + 1)
         .read_to_end(&mut module)
         .map_err(|error| format!("reading the module: {error}"))?;
-    let engine = wasmtime_engine(false).map_err(|error| error.to_string())?;
+    let memory_reservation = number(reservation)?;
+    let build = Build { parallel: false, portable: false, memory_reservation };
+    let engine = wasmtime_engine(build).map_err(|error| error.to_string())?;
     let code = kind.compile(&engine, &module).map_err(|error| format!("{error:#}"))?;
     stdout().write_all(&code).map_err(|error| format!("writing the code: {error}"))
 }

@@ -2,6 +2,8 @@
 
 mod kv;
 
+use std::str::Utf8Error;
+
 use lockgate_message::FaultKind;
 use wasmtime::component::{Instance, Linker, TypedFunc, WasmStr};
 use wasmtime::{Store, StoreContextMut};
@@ -37,9 +39,14 @@ pub(crate) fn capability_of(import: &str) -> Result<Option<Capability>, ()> {
 }
 
 /// The exports that both worlds have.
+///
+/// What a call returns is asked for as types that own their bytes, in both doors: wasmtime runs the
+/// guest's post-return function before `call` comes back, which frees what the guest returned. A
+/// `WasmStr` or `WasmList` would be read after that. They are right only in host functions, whose
+/// arguments stay alive until the function returns.
 pub(crate) struct Base {
-    describe: TypedFunc<(), (WasmStr,)>,
-    init: TypedFunc<(String,), (WasmStr,)>,
+    describe: TypedFunc<(), (String,)>,
+    init: TypedFunc<(String,), (String,)>,
 }
 
 impl Base {
@@ -53,24 +60,30 @@ impl Base {
     }
 
     pub(crate) fn describe(&self, store: &mut Store<Host>) -> Result<String, Crash> {
+        store.set_hostcall_fuel(JSON_LIMIT);
         let result = self.describe.call(&mut *store, ());
-        text(store, result)
+        result.map(|(text,)| text).map_err(|error| classify(&error, store, JSON_LIMIT))
     }
 
     pub(crate) fn init(&self, store: &mut Store<Host>, settings: &str) -> Result<String, Crash> {
+        store.set_hostcall_fuel(JSON_LIMIT);
         let result = self.init.call(&mut *store, (settings.to_owned(),));
-        text(store, result)
+        result.map(|(text,)| text).map_err(|error| classify(&error, store, JSON_LIMIT))
     }
 }
 
-fn text(store: &Store<Host>, result: wasmtime::Result<(WasmStr,)>) -> Result<String, Crash> {
-    let text = result.and_then(|(text,)| text.to_str(store));
-    let text = text.map_err(|error| Crash::classify(&error, store.data()))?;
-    if text.len() > JSON_LIMIT {
-        let text = format!("returned {} bytes; {JSON_LIMIT} are allowed", text.len());
-        return Err(Crash::new(FaultKind::OutputTooLarge, text));
+/// Names what went wrong in a call whose result may have `limit` bytes, the store's fuel for host
+/// calls: wasmtime takes it for each byte that it copies out of the guest.
+pub(super) fn classify(error: &wasmtime::Error, store: &Store<Host>, limit: usize) -> Crash {
+    // wasmtime has no public type for this error.
+    if error.root_cause().to_string().contains("fuel allocated for hostcalls") {
+        let text = format!("returned more than the {limit} bytes that are allowed");
+        return Crash::new(FaultKind::OutputTooLarge, text);
     }
-    Ok(text.into_owned())
+    if error.is::<Utf8Error>() {
+        return Crash::bad("returned text is not UTF-8");
+    }
+    Crash::classify(error, store.data())
 }
 
 /// Defines the host's interfaces. Which of them a component may import is checked before.

@@ -3,12 +3,11 @@
 
 mod convert;
 
-use lockgate_message::FaultKind;
 use wasmtime::Store;
 use wasmtime::component::{InstancePre, TypedFunc};
 
 use super::Call;
-use super::component::Base;
+use super::component::{Base, classify};
 use crate::bindings;
 use crate::fault::{Crash, WrongExport};
 use crate::host::Host;
@@ -37,20 +36,13 @@ impl TypedDoor {
         let messages = (0..).zip(call.inputs.iter().zip(call.sizes)).zip(call.slots.iter_mut());
         for ((index, (input, size)), slot) in messages {
             // Bounds what the host builds of a verdict: lists in it may share guest memory.
-            store.set_hostcall_fuel(call.limits.output_bytes(*size as usize));
+            let limit = call.limits.output_bytes(*size as usize);
+            store.set_hostcall_fuel(limit);
             let message = convert::message(index, input, call.needs, call.received_us);
             let result = self.handle.call(&mut *store, (message,));
-            let (result,) = result.map_err(|error| classify(&error, store))?;
+            let (result,) = result.map_err(|error| classify(&error, store, limit))?;
             *slot = Some(convert::verdict(result, call.reasons, call.limits));
         }
         Ok(())
     }
-}
-
-fn classify(error: &wasmtime::Error, store: &Store<Host>) -> Crash {
-    // wasmtime has no type for this error.
-    if error.root_cause().to_string().contains("fuel allocated for hostcalls") {
-        return Crash::new(FaultKind::OutputTooLarge, "returned more than the message allows");
-    }
-    Crash::classify(error, store.data())
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use lockgate_engine::{Capability, Configured, Door, Grants, Isolation, Limits, LoadError};
+use lockgate_engine::{
+    BodyNeeds, Capability, Configured, Door, Grants, Isolation, Limits, LoadError,
+};
 use lockgate_message::{Change, FaultKind, Head, Message, Value, Verdict};
 use serde_json::json;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -26,7 +28,9 @@ fn component(world: &str, own_world: &str, code: &str) -> Vec<u8> {
     ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
 }
 
-/// What both worlds need: memory, an allocator that starts anew for each call, two texts.
+/// What both worlds need: memory, an allocator that starts anew for each call, two texts. As an
+/// allocator may that gives memory away at once, its post-return functions overwrite all that the
+/// call returned; a guest that calls `$poison` from its own has the same.
 fn base(needs: &serde_json::Value, code: &str) -> String {
     let describe =
         json!({ "name": "guest", "version": "1", "contract": "0.1", "reasons": ["spam"] })
@@ -43,8 +47,14 @@ fn base(needs: &serde_json::Value, code: &str) -> String {
             (i32.store (i32.const 8) (local.get $at))
             (i32.store (i32.const 12) (local.get $len))
             (i32.const 8))
+        (func $poison (param $pair i32)
+            (memory.fill (i32.load (local.get $pair)) (i32.const 0xee)
+                (i32.load offset=4 (local.get $pair)))
+            (i64.store (local.get $pair) (i64.const -1)))
         (func (export "describe") (result i32)
             (call $pair (i32.const 1024) (i32.const {describe_len})))
+        (func (export "cabi_post_describe") (param i32) (call $poison (local.get 0)))
+        (func (export "cabi_post_init") (param i32) (call $poison (local.get 0)))
         (func (export "init") (param i32 i32) (result i32)
             (call $pair (i32.const 4096) (i32.const {init_len})))
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
@@ -69,19 +79,24 @@ fn base(needs: &serde_json::Value, code: &str) -> String {
 
 /// A packed component with the chameleon's verdicts.
 fn packed() -> Vec<u8> {
+    packed_with(&packed_code())
+}
+
+fn packed_with(code: &str) -> Vec<u8> {
+    component("packed-plugin", "", &base(&json!({ "body": true }), code))
+}
+
+fn packed_code() -> String {
     let chameleon = crate::guests::CHAMELEON.replace("$recurse", "$recurse2");
-    let code = format!(
+    format!(
         r#"{chameleon}
+        (data (i32.const 20000) "a\ff\feb")
         (func (export "handle-batch") (param $in i32) (param $len i32) (result i32) (local $r i64)
             (local.set $r (call $batch (local.get $in) (local.get $len)))
             (global.set $free (i32.const 65536))
             (call $pair (i32.wrap_i64 (i64.shr_u (local.get $r) (i64.const 32)))
-                (i32.wrap_i64 (local.get $r))))"#
-    );
-    component(
-        "packed-plugin",
-        "",
-        &base(&json!({ "body": true }), &code).replace("(module", "(module "),
+                (i32.wrap_i64 (local.get $r))))
+        (func (export "cabi_post_handle-batch") (param i32) (call $poison (local.get 0)))"#
     )
 }
 
@@ -96,15 +111,16 @@ fn typed() -> Vec<u8> {
             (local.set $c (i32.load8_u (i32.load offset=208 (local.get $m))))
             (call $misbehave (local.get $c))
             (memory.fill (i32.const 10000) (i32.const 0) (i32.const 400))
+            (memory.copy (i32.const 10300) (i32.const 9000) (i32.const 32))
             (if (i32.eq (local.get $c) (i32.const 100)) (then
                 (i32.store8 (i32.const 10004) (i32.const 4))
                 (i32.store8 (i32.const 10008) (i32.const 1))
-                (i32.store (i32.const 10012) (i32.const 9000))
+                (i32.store (i32.const 10012) (i32.const 10300))
                 (i32.store (i32.const 10016) (i32.const 4))))
             (if (i32.eq (local.get $c) (i32.const 117)) (then
                 (i32.store8 (i32.const 10004) (i32.const 4))
                 (i32.store8 (i32.const 10008) (i32.const 1))
-                (i32.store (i32.const 10012) (i32.const 9004))
+                (i32.store (i32.const 10012) (i32.const 10304))
                 (i32.store (i32.const 10016) (i32.const 3))))
             ;; modify([set-header([("added", array(1)), ("", text("spam"))])])
             (if (i32.eq (local.get $c) (i32.const 104)) (then
@@ -114,12 +130,12 @@ fn typed() -> Vec<u8> {
                 (i32.store8 (i32.const 10104) (i32.const 6))
                 (i32.store (i32.const 10112) (i32.const 10200))
                 (i32.store (i32.const 10116) (i32.const 2))
-                (i32.store (i32.const 10200) (i32.const 9016))
+                (i32.store (i32.const 10200) (i32.const 10316))
                 (i32.store (i32.const 10204) (i32.const 5))
                 (i32.store8 (i32.const 10208) (i32.const 16))
                 (i32.store (i32.const 10216) (i32.const 1))
                 (i32.store8 (i32.const 10232) (i32.const 12))
-                (i32.store (i32.const 10240) (i32.const 9000))
+                (i32.store (i32.const 10240) (i32.const 10300))
                 (i32.store (i32.const 10244) (i32.const 4))))
             ;; emit 3,000 children that all have the same 100,000 changes: 20 GB on the host
             (if (i32.eq (local.get $c) (i32.const 111)) (then
@@ -133,7 +149,9 @@ fn typed() -> Vec<u8> {
                     (i32.store offset=16 (local.get $c) (i32.const 100000))
                     (local.set $c (i32.add (local.get $c) (i32.const 20)))
                     (br_if $fill (i32.lt_u (local.get $c) (i32.const 191072))))))
-            (i32.const 10000))"#;
+            (i32.const 10000))
+        (func (export "cabi_post_handle") (param i32)
+            (memory.fill (i32.const 10000) (i32.const 0xee) (i32.const 400)))"#;
     component("typed-plugin", "", &base(&json!({ "body": true, "headers": ["x"] }), code))
 }
 
@@ -156,6 +174,74 @@ fn a_packed_component_gives_verdicts() {
             assert_eq!(kind(&verdicts[3]), Some(FaultKind::BadOutput));
             assert_eq!(kind(&verdicts[4]), Some(FaultKind::BadOutput));
         }
+    }
+}
+
+/// What a call returned is the guest's again after its post-return function, which runs before
+/// the host has the result in hand. Every call of every component door is asked, and again after
+/// the first, for there the memory has been used before.
+#[test]
+fn what_a_component_returned_is_copied_before_it_is_freed() {
+    for wasm in [packed(), typed()] {
+        let plugin = engine().load(&wasm, Grants::default(), &Limits::default()).unwrap();
+        assert_eq!((&*plugin.description().name, &*plugin.description().version), ("guest", "1"));
+        let configured = plugin.configure("stage", &json!({ "a": 1 })).unwrap();
+        assert_eq!(configured.needs().body, BodyNeeds::All);
+        let mut instance = configured.open().unwrap();
+        for _ in 0..2 {
+            let verdicts = run(&mut instance, &["p", "d"]);
+            assert_eq!(verdicts[0], Verdict::Pass);
+            assert_eq!(verdicts[1], Verdict::Drop { reason: Some("spam".into()) });
+        }
+    }
+}
+
+/// A post-return function is the guest's code like any other.
+#[test]
+fn a_component_that_fails_while_it_frees_harms_only_its_message() {
+    let post =
+        r#"(func (export "cabi_post_handle-batch") (param i32) (call $poison (local.get 0)))"#;
+    let trap = r#"(func (export "cabi_post_handle-batch") (param i32)
+        (if (i32.eq (i32.load8_u (i32.const 16404)) (i32.const 4)) (then (unreachable))))"#;
+    let code = packed_code();
+    assert!(code.contains(post));
+    let wasm = packed_with(&code.replace(post, trap));
+    let mut instance = configured(&wasm, &Limits::default()).open().unwrap();
+    let verdicts = run(&mut instance, &["p", "p"]);
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Pass]);
+    let verdicts = run(&mut instance, &["d"]);
+    assert_eq!(kind(&verdicts[0]), Some(FaultKind::Trap), "{verdicts:?}");
+    assert_eq!(run(&mut instance, &["p"]), [Verdict::Pass]);
+}
+
+/// Texts that are too long or no text at all, in both calls that return one.
+#[test]
+fn a_component_s_texts_are_bounded_and_checked() {
+    #[track_caller]
+    fn check(call: &str, at: u32, len: u32, part: &str) {
+        let new = format!("(call $pair (i32.const {at}) (i32.const {len}))");
+        let code = base(&json!({ "body": true }), &packed_code());
+        let export = format!("(func (export \"{call}\")");
+        let start = code.find(&export).unwrap();
+        let from = start + code[start..].find("(call $pair").unwrap();
+        let to = from + code[from..].find("))").unwrap() + 2;
+        let code = format!("{}{new}{}", &code[..from], &code[to..]);
+        let wasm = component(
+            "packed-plugin",
+            "",
+            &code.replace("(memory (export \"memory\") 4)", "(memory (export \"memory\") 40)"),
+        );
+        let loaded = engine().load(&wasm, Grants::default(), &Limits::default());
+        let error = match loaded {
+            Ok(plugin) => plugin.configure("s", &json!({})).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert!(error.contains(part), "{call}: {error}");
+    }
+    for call in ["describe", "init"] {
+        check(call, 65536, (1 << 20) + 1, "more than the 1048576 bytes that are allowed");
+        check(call, 20000, 3, "not UTF-8");
+        check(call, 0x7fff_0000, 3, "out of bounds");
     }
 }
 

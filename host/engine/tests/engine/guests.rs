@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// An engine without a cache that compiles in this process.
 pub(crate) fn engine() -> Engine {
-    Engine::new(EngineConfig { cache_dir: None, compiler: Compiler::InProcess }).unwrap()
+    Engine::new(EngineConfig::new(Compiler::InProcess)).unwrap()
 }
 
 /// What a core guest is made of.

@@ -42,13 +42,20 @@ fn what_is_not_wasm() {
 
 #[test]
 fn what_has_no_door() {
-    refused_text("(module)", "this one has no `lockgate_abi`");
+    refused_text(
+        "(module)",
+        "it is a core module that exports nothing; it lacks the exports memory",
+    );
     refused_text(
         r#"(module (memory (export "memory") 1)
             (func (export "lockgate_abi") (result i32) (i32.const 1)))"#,
-        "lacks the exports lockgate_buffer, lockgate_describe, lockgate_init, lockgate_batch",
+        "it is a core module plugin that is not complete; it lacks the exports lockgate_buffer, \
+         lockgate_describe, lockgate_init, lockgate_batch",
     );
-    refused_text("(component)", "a component exports `handle-batch` or `handle`");
+    refused_text(
+        "(component)",
+        "it lacks `handle-batch` or `handle`, and the exports describe, init",
+    );
 }
 
 #[test]
@@ -105,6 +112,35 @@ fn a_description_that_is_wrong() {
     refused_guest(&guest, "`version`");
 }
 
+/// A plugin whose `needs` was ignored saw no header, and dropped every message.
+#[test]
+fn a_slip_in_what_a_plugin_says_is_refused_with_the_nearest_key() {
+    for section in [true, false] {
+        let mut guest = Guest { section, ..Guest::default() };
+        guest.describe["max_bach"] = json!(8);
+        refused_guest(
+            &guest,
+            "plugin `guest`: the key `max_bach` is unknown; did you mean `max_batch`?",
+        );
+    }
+    let init = json!({ "ok": { "need": { "body": true } } });
+    let plugin = Guest { init, ..Guest::default() }.load(Grants::default(), &Limits::default());
+    let error = plugin.unwrap().configure("s", &json!({})).unwrap_err();
+    assert!(matches!(error, ConfigureError::Result { .. }), "{error}");
+    let said = "plugin `guest`: its init result is wrong: the key `ok.need` is unknown; did you mean `needs`?";
+    assert_eq!(error.to_string(), said);
+    // Of a contract that this host does not speak, that it does not is the error, not the key.
+    let mut guest = Guest::default();
+    guest.describe["contract"] = json!("0.9");
+    guest.describe["lease"] = json!(8);
+    refused_guest(&guest, "the plugin speaks contract 0.9, this host speaks 0.1");
+    let mut guest = Guest::default();
+    guest.describe["samples"] = json!([{ "bodi": "p" }]);
+    let plugin = guest.load(Grants::default(), &Limits::default()).unwrap();
+    let error = plugin.configure("s", &json!({})).unwrap_err().to_string();
+    assert!(error.contains("did you mean `body`?"), "{error}");
+}
+
 #[test]
 fn bombs_are_refused_before_they_are_compiled() {
     let deep = format!("(module (func {} {}))", "block ".repeat(6000), "end ".repeat(6000));
@@ -150,10 +186,18 @@ fn a_module_is_inspected_without_running_it() {
     let inspection = inspect(&wasm).unwrap();
     assert_eq!((inspection.door, inspection.size), (Door::Core, wasm.len()));
     assert_eq!(inspection.imports, ["lockgate_v0.clock_now"]);
+    assert_eq!(inspection.grant.as_deref(), Some("grant = [\"clock\"]"));
     let description = inspection.description.unwrap();
     assert_eq!((description.name.as_str(), description.reasons.len()), ("guest", 2));
     assert_eq!(inspect(&Guest::default().wasm()).unwrap().description, None);
+    assert_eq!(inspect(&Guest::default().wasm()).unwrap().grant, None);
     inspect(b"nothing").unwrap_err();
+    // What no plugin gets is said, as by loading it.
+    let foreign = Guest { imports: r#"(import "env" "open" (func))"#, ..Guest::default() };
+    assert!(matches!(inspect(&foreign.wasm()), Err(LoadError::UnknownImports { .. })));
+    let mut later = Guest { section: true, ..Guest::default() };
+    later.describe["contract"] = json!("0.9");
+    assert!(matches!(inspect(&later.wasm()), Err(LoadError::ContractVersion { .. })));
 }
 
 #[test]
