@@ -12,6 +12,8 @@ mod drain;
 mod guest;
 mod hostile_plugin;
 mod hostile_publisher;
+mod large_headers;
+mod letters;
 mod machine;
 mod malformed_bodies;
 mod network;

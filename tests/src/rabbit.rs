@@ -60,6 +60,14 @@ impl Rabbit {
         Self::with("", "[].\n", &[])
     }
 
+    /// As [`Rabbit::start`], with this `frame_max`; 0 is none.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_frame_max(frame_max: u32) -> Result<Self> {
+        Self::with(&format!("frame_max = {frame_max}\n"), "[].\n", &[])
+    }
+
     /// As [`Rabbit::start`]; also listens on a port of its own for TLS with client certificates,
     /// by which users may log in: their common name is the user's. Certificates and keys (`ca`,
     /// `server`) are in the folder `tls`.

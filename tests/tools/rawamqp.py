@@ -6,9 +6,19 @@ layouts are those of the AMQP 0-9-1 specification, sections 2.3 and 4.2, with Ra
 
   rawamqp.py URL types EXCHANGE KEY OUT    one message for each field type and place
   rawamqp.py URL hostile EXCHANGE KEY OUT  one message for each thing that brokers accept and clients choke on
+  rawamqp.py URL sized EXCHANGE KEY OUT SIZE…  a message with a content header of each SIZE (bytes of the
+                                       frame's payload), its body and key SIZE's own, and a plain neighbour after each
+  rawamqp.py URL changed EXCHANGE KEY OUT  one message for each thing that comes out other than it went in
+  rawamqp.py URL forged EXCHANGE KEY OUT   a message with headers that a dead letter would have
   rawamqp.py URL drain OUT COUNT QUEUE…  takes COUNT messages, waiting for them, and looks for one more
+  rawamqp.py URL look QUEUE COUNT      takes COUNT messages, waiting for them, and goes without an answer
   rawamqp.py compare SENT RECEIVED     checks `types`: all there, unchanged
   rawamqp.py judge SENT RECEIVED DEAD-QUEUE   checks `hostile`: each where it must be, envelopes readable
+  rawamqp.py fit SENT RECEIVED FRAME-MAX  checks `sized`: all there, each frame no larger than FRAME-MAX; prints
+                                       {what is wrong, sizes that came in envelopes, sizes that came without}
+  rawamqp.py differ SENT RECEIVED      checks `changed`: each as it must have become
+
+A KEY or an EXCHANGE may be any bytes: `hex:fe6b`.
 """
 
 import json
@@ -206,17 +216,19 @@ class Raw:
         """One message, and its confirm."""
         self.method(1, 60, 40, struct.pack(">H", 0) + short(exchange) + short(key) + b"\0")
         self.frame(FRAME_HEADER, 1, header)
-        room = self.frame_max - 8
+        room = (self.frame_max or 131_072) - 8
         for at in range(0, len(body), room):
             self.frame(FRAME_BODY, 1, body[at : at + room])
         self.expect(1, 60, 80)
 
-    def get(self, queue):
-        """(content header's payload, body) of one message, or None; it is taken for good."""
-        self.method(1, 60, 70, struct.pack(">H", 0) + short(queue) + b"\x01")
-        self.expect(1, 60, 71, 72)
+    def get(self, queue, for_good=True):
+        """(content header's payload, body) of one message, or None. Where it came from is in `names`."""
+        self.method(1, 60, 70, struct.pack(">H", 0) + short(queue) + bytes([for_good]))
+        arguments = self.expect(1, 60, 71, 72)
         if self.found == 72:
             return None
+        names = Reader(arguments[9:])
+        self.names = [names.take(names.number(1)) for _ in range(2)]
         _, _, header = self.read()
         size = struct.unpack(">Q", header[4:12])[0]
         body = b""
@@ -313,8 +325,11 @@ def hostile(frame_max):
          {"headers": table([("big", b"S" + long(b"x" * (room - 4 - 5)))])}),
         ("headers-almost-fill-it", "envelope",
          {"headers": table([("big", b"S" + long(b"x" * (room - 4 - 5 - 20)))])}),
-        ("headers-leave-200-bytes", "out",
+        # A broker that dead-letters it, or delivers it again, would make it longer than a frame.
+        ("headers-leave-200-bytes", "envelope",
          {"headers": table([("big", b"S" + long(b"x" * (room - 4 - 5 - 200)))])}),
+        ("headers-leave-a-tenth", "out",
+         {"headers": table([("big", b"S" + long(b"x" * (room * 9 // 10)))])}),
         ("headers-of-100-kB", "out", {"headers": table([("big", b"S" + long(b"x" * 100_000))])}),
         ("ten-thousand-headers", "out",
          {"headers": table([(f"{n:04}", b"t\x01") for n in range(10_000)])}),
@@ -322,6 +337,34 @@ def hostile(frame_max):
     for name, where, properties in cases:
         yield name, where, {**base, **properties}
         yield "neighbour-of-" + name, "out", base
+
+
+def changed():
+    """(name, properties that go in, properties that must come out) of a pass-through."""
+    base = {"delivery_mode": b"\x02"}
+
+    def headers(*entries):
+        return {**base, "headers": table(entries)}
+
+    one, two = b"I\0\0\0\x01", b"I\0\0\0\x02"
+    long_long = b"\0" * 7 + b"\x07"
+    copies = b"A" + long(b"S" + long("elsewhere"))
+    yield "duplicate-names", headers(("h", one), ("h", two)), headers(("h", one))
+    inner = b"F" + table([("k", one), ("k", two)])
+    yield "duplicate-inner-names", headers(("t", inner)), headers(("t", b"F" + table([("k", one)])))
+    yield "order", headers(("b", one), ("a", two)), headers(("a", two), ("b", one))
+    yield "tag-L", headers(("h", b"L" + long_long)), headers(("h", b"l" + long_long))
+    yield "boolean-2", headers(("h", b"t\x02")), headers(("h", b"t\x01"))
+    yield "CC", headers(("CC", copies), ("h", one)), headers(("h", one))
+    yield "BCC", headers(("BCC", copies), ("h", one)), headers(("h", one))
+    yield "user-id", {**base, "user_id": short("guest")}, base
+    direct = short("amq.rabbitmq.reply-to.g1h2AA")
+    yield "ordinary-reply-to", {**base, "reply_to": short("answers")}, {**base, "reply_to": short("answers")}
+    yield "direct-reply-to", {**base, "reply_to": direct}, base
+    yield "transient", {"delivery_mode": b"\x01"}, base
+    yield "no-delivery-mode", {}, base
+    yield "lockgate-id", headers(("lockgate-id", b"S" + long("forged")), ("h", one)), headers(("h", one))
+    yield "empty-headers", headers(), base
 
 
 def nested_arrays(depth):
@@ -355,6 +398,74 @@ def send(url, exchange, key, out, cases):
     link.close()
 
 
+def name_of(text):
+    """A name from the command line, as bytes."""
+    return bytes.fromhex(text[4:]) if text.startswith("hex:") else text.encode()
+
+
+def send_sized(url, exchange, key, out, sizes):
+    """Publishes a message with a header of each size; letters before a size begin its body."""
+    link = Raw(url)
+    link.confirm_mode()
+    with open(out, "w", encoding="utf-8") as lines:
+        for size in sizes:
+            digits = size.lstrip("abcdefghijklmnopqrstuvwxyz")
+            # Class, weight, body size, flags; the table's length; `big`, tag and length; the mode.
+            room = int(digits) - 14 - 4 - 4 - 5 - 1
+            big = table([("big", b"S" + long(b"x" * room))])
+            for name, properties in [
+                (f"{size}", {"headers": big, "delivery_mode": b"\x02"}),
+                (f"neighbour-of-{size}", {"delivery_mode": b"\x02"}),
+            ]:
+                prefix = size.removesuffix(digits) if name == size else ""
+                body = f"{prefix}case:{name}".encode()
+                header = content_header(len(body), properties)
+                assert name != size or len(header) == int(digits), (len(header), size)
+                link.publish(exchange, key, header, body)
+                lines.write(json.dumps({"name": name, "header": header.hex()}) + "\n")
+    link.close()
+
+
+def send_forged(url, exchange, key, out):
+    """A message that says of itself what only a dead letter may say; nobody may believe it."""
+    forged = [("lockgate-original-expiration", "1"), ("lockgate-original-user-id", "somebody"),
+              ("lockgate-original-exchange", "amq.fanout"), ("lockgate-attempts", "many")]  # fmt: skip
+    headers = table([(name, b"S" + long(value)) for name, value in forged])
+    header = content_header(11, {"headers": headers, "delivery_mode": b"\x02"})
+    link = Raw(url)
+    link.confirm_mode()
+    link.publish(exchange, key, header, b"case:forged")
+    with open(out, "w", encoding="utf-8") as lines:
+        lines.write(json.dumps({"name": "forged", "header": header.hex()}) + "\n")
+    link.close()
+
+
+def send_changed(url, exchange, key, out):
+    link = Raw(url)
+    link.confirm_mode()
+    with open(out, "w", encoding="utf-8") as lines:
+        for name, before, after in changed():
+            body = f"case:{name}".encode()
+            link.publish(exchange, key, content_header(len(body), before), body)
+            record = {"name": name, "header": content_header(len(body), after).hex()}
+            lines.write(json.dumps(record) + "\n")
+    link.close()
+
+
+def look(url, queue, count):
+    """Takes messages and leaves without settling them: the broker counts a delivery of each."""
+    link = Raw(url)
+    deadline = time.monotonic() + 60
+    while count and time.monotonic() < deadline:
+        if link.get(queue, for_good=False) is None:
+            time.sleep(0.05)
+        else:
+            count -= 1
+    link.socket.close()
+    if count:
+        sys.exit(f"{count} messages did not come")
+
+
 def drain(url, out, count, queues):
     link = Raw(url)
     deadline = time.monotonic() + 90
@@ -368,7 +479,11 @@ def drain(url, out, count, queues):
                     continue
                 empty = False
                 taken += 1
-                record = {"queue": queue, "header": got[0].hex(), "body": lab.pack(got[1])}
+                exchange, key = (name.hex() for name in link.names)
+                record = {
+                    "queue": queue, "header": got[0].hex(), "body": lab.pack(got[1]),
+                    "exchange": exchange, "key": key,
+                }  # fmt: skip
                 lines.write(json.dumps(record) + "\n")
             if empty:
                 if taken >= count or time.monotonic() > deadline:
@@ -397,7 +512,7 @@ def by_case(records):
         body = lab.unpack(record["body"])
         if is_envelope(record):
             _, body = open_envelope(body)
-        cases.setdefault(body.decode().removeprefix("case:"), []).append(record)
+        cases.setdefault(body.decode().partition("case:")[2], []).append(record)
     return cases
 
 
@@ -428,6 +543,64 @@ def compare(sent, received):
             wrong.append(f"{name}: {json.dumps(after)} instead of {json.dumps(before)}"[:600])
         if copies[0]["body"] != record["body"]:
             wrong.append(f"{name}: another body")
+    wrong.extend(f"{name}: never sent" for name in came)
+    print(json.dumps(wrong))
+
+
+def fit(sent, received, frame_max):
+    """As `compare`, for `sized`: the frames are measured."""
+    came = by_case(lab.read_lines(received))
+    wrong, enveloped, plain = [], [], []
+    for record in lab.read_lines(sent):
+        name = record["name"]
+        copies = came.pop(name, [])
+        if len(copies) != 1:
+            wrong.append(f"{name}: came {len(copies)} times")
+        for copy in copies:
+            frame = len(copy["header"]) // 2 + 8
+            if frame > frame_max:
+                wrong.append(f"{name}: a frame of {frame} bytes from {copy['queue']}")
+            if not name.startswith("neighbour"):
+                (enveloped if is_envelope(copy) else plain).append(name)
+    wrong.extend(f"{name}: never sent" for name in came)
+    print(json.dumps({"wrong": wrong, "enveloped": enveloped, "plain": plain}))
+
+
+def without_id(header):
+    """A content header's bytes, without the host's id; its headers in their order."""
+    found = decode_header(header)
+    names = [name for name in found.get("headers", {}) if text(name) != "lockgate-id"]
+    headers = [(name, found["headers"][name]) for name in names]
+    return {**{k: v for k, v in found.items() if k != "headers"}, **({"headers": headers} if headers else {})}
+
+
+def raw_tags(header):
+    """The tags as they are on the wire, `L` and `U` too."""
+    saved = ALIAS.copy()
+    ALIAS.clear()
+    try:
+        return without_id(header)
+    finally:
+        ALIAS.update(saved)
+
+
+def differ(sent, received):
+    """Prints what did not come out as it must, one case a line, as JSON."""
+    came = by_case(lab.read_lines(received))
+    wrong = []
+    for record in lab.read_lines(sent):
+        name = record["name"]
+        copies = came.pop(name, [])
+        if len(copies) != 1:
+            wrong.append(f"{name}: came {len(copies)} times")
+            continue
+        header = bytes.fromhex(copies[0]["header"])
+        must, is_now = raw_tags(bytes.fromhex(record["header"])), raw_tags(header)
+        if must != is_now:
+            wrong.append(f"{name}: {json.dumps(is_now)} instead of {json.dumps(must)}"[:600])
+        ids = decode_header(header).get("headers", {}).get(b"lockgate-id".hex())
+        if ids is None or text(ids[1]) == "forged":
+            wrong.append(f"{name}: the id is {ids}")
     wrong.extend(f"{name}: never sent" for name in came)
     print(json.dumps(wrong))
 
@@ -464,8 +637,20 @@ def main():
             compare(sent, received)
         case ["judge", sent, received, dead_queue]:
             judge(sent, received, dead_queue)
+        case ["fit", sent, received, frame_max]:
+            fit(sent, received, int(frame_max))
+        case ["differ", sent, received]:
+            differ(sent, received)
         case [url, ("types" | "hostile") as what, exchange, key, out]:
-            send(url, exchange, key, out, what)
+            send(url, name_of(exchange), name_of(key), out, what)
+        case [url, "sized", exchange, key, out, *sizes] if sizes:
+            send_sized(url, name_of(exchange), name_of(key), out, sizes)
+        case [url, "forged", exchange, key, out]:
+            send_forged(url, name_of(exchange), name_of(key), out)
+        case [url, "changed", exchange, key, out]:
+            send_changed(url, name_of(exchange), name_of(key), out)
+        case [url, "look", queue, count]:
+            look(url, queue, int(count))
         case [url, "drain", out, count, *queues] if queues:
             drain(url, out, int(count), queues)
         case _:

@@ -61,6 +61,11 @@ impl Entry {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
     }
 
+    /// Header values that its targets left out, for their names stood twice.
+    pub(crate) fn duplicate_headers(&self) -> u64 {
+        self.sinks.iter().map(|sink| sink.duplicate_headers()).sum()
+    }
+
     /// What keeps it from its work now, by component, and why; empty when nothing does.
     pub(crate) fn waiting(&self) -> Vec<(&'static str, String)> {
         if let Some(why) = &*self.ended.lock().unwrap_or_else(PoisonError::into_inner) {

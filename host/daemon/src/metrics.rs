@@ -98,6 +98,11 @@ fn messages(encoder: &mut DescriptorEncoder<'_>, pipelines: &[Reading<'_>]) -> f
     for (pipeline, Entry { stats, .. }, _) in pipelines {
         counter(&mut out, &[("pipeline", pipeline)], stats.reconnects.load(Ordering::Relaxed))?;
     }
+    let help = "Header values left out, for the client knows one a name";
+    let mut out = family(encoder, "duplicate_headers", help, MetricType::Counter)?;
+    for (pipeline, entry, _) in pipelines {
+        counter(&mut out, &[("pipeline", pipeline)], entry.duplicate_headers())?;
+    }
     let mut out = seconds(encoder, "delivery", "From taking a delivery to settling it")?;
     for (pipeline, Entry { stats, .. }, _) in pipelines {
         histogram(&mut out, &[("pipeline", pipeline)], &stats.delivery_seconds)?;

@@ -35,10 +35,14 @@ pub struct Input<'a> {
 /// What a transport could not carry, kept as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantine {
-    /// Why, as a stable snake_case word: `nesting`, `not_utf8`, `malformed`.
+    /// Why, as a stable snake_case word: `nesting`, `not_utf8`, `malformed`, `header_too_large`.
     pub reason: &'static str,
     /// The raw content-header frame payload, byte for byte.
     pub raw_header: Bytes,
+    /// Where it was published, byte for byte: the message's own names are empty where these are not
+    /// UTF-8.
+    pub exchange: Bytes,
+    pub routing_key: Bytes,
 }
 
 impl Delivery {

@@ -3,8 +3,9 @@
 use lockgate_message::{Delivery, Message, Value};
 use lockgate_transport::{Outgoing, RoutingKey};
 
-use crate::aside::{DEAD_LETTER, SHORT_MAX};
+use crate::aside::{CONTENT_TYPE, DEAD_LETTER, SHORT_MAX};
 use crate::envelope::{ENVELOPE_CONTENT_TYPE, Envelope, content_header};
+use crate::history;
 use crate::job::Cause;
 use crate::retry;
 use crate::route::Target;
@@ -26,8 +27,12 @@ const STAGE: &str = "lockgate-stage";
 const PLUGIN: &str = "lockgate-plugin";
 const ERROR: &str = "lockgate-error";
 
+/// Most bytes of the error in a letter for which there was no room otherwise. With it and the longest
+/// names an envelope fits the smallest frame that the AMQP client agrees to (8192 bytes).
+const BRIEF: usize = 1024;
+
 /// What a dead letter says about its message.
-const EXPLANATION: [&str; 9] =
+pub(crate) const EXPLANATION: [&str; 9] =
     [PIPELINE, GENERATION, REASON, ATTEMPTS, FIRST_FAILED_AT, FAILED_AT, STAGE, PLUGIN, ERROR];
 
 impl Writer {
@@ -35,7 +40,7 @@ impl Writer {
     /// envelope where it was quarantined, or `as_envelope` says that it does not fit otherwise.
     pub(crate) fn write(&self, delivery: &Delivery, cause: &Cause, as_envelope: bool) -> Outgoing {
         let mut message = match &delivery.quarantine {
-            None if !as_envelope => delivery.message.clone(),
+            None if !as_envelope => unchanged(&delivery.message),
             quarantine => {
                 let source = &delivery.message;
                 let raw_header = match quarantine {
@@ -46,9 +51,17 @@ impl Writer {
                 enveloped(source, &Envelope { raw_header, body })
             }
         };
-        let origin = delivery.message.head();
-        DEAD_LETTER.put(&mut message, &origin.exchange, &origin.routing_key);
-        self.explain(&mut message, delivery, cause);
+        let head = delivery.message.head();
+        let (exchange, routing_key) = match &delivery.quarantine {
+            // Which may be no text.
+            Some(raw) => (&*raw.exchange, &*raw.routing_key),
+            None => (head.exchange.as_bytes(), head.routing_key.as_bytes()),
+        };
+        DEAD_LETTER.put(&mut message, exchange, routing_key);
+        if delivery.quarantine.is_none() && !as_envelope {
+            close(&mut message);
+        }
+        self.explain(&mut message, delivery, cause, as_envelope);
         let mut outgoing = self.target.outgoing(message);
         // A template can make it longer than a broker takes; the origin is kept in headers.
         if let RoutingKey::Fixed(key) = &mut outgoing.routing_key
@@ -59,7 +72,7 @@ impl Writer {
         outgoing
     }
 
-    fn explain(&self, message: &mut Message, delivery: &Delivery, cause: &Cause) {
+    fn explain(&self, message: &mut Message, delivery: &Delivery, cause: &Cause, brief: bool) {
         let now = retry::now();
         let headers = &mut message.head_mut().headers;
         let mut set = |name: &str, value: Value| headers.set(name, value);
@@ -69,9 +82,10 @@ impl Writer {
         set(ATTEMPTS, Value::I64(delivery.attempt.into()));
         set(FIRST_FAILED_AT, Value::Timestamp(delivery.first_failed.unwrap_or(now)));
         set(FAILED_AT, Value::Timestamp(now));
-        for (name, text) in
-            [(STAGE, &*cause.stage), (PLUGIN, &*cause.plugin), (ERROR, &*cause.text)]
-        {
+        let error = &*cause.text;
+        let most = if brief { BRIEF } else { error.len() };
+        let error = error.get(..error.floor_char_boundary(most)).unwrap_or_default();
+        for (name, text) in [(STAGE, &*cause.stage), (PLUGIN, &*cause.plugin), (ERROR, error)] {
             if !text.is_empty() {
                 set(name, Value::text(text));
             }
@@ -80,7 +94,8 @@ impl Writer {
 }
 
 /// The message that a dead letter was made of, as it came: without what the dead letter says
-/// about it, and with its origin as exchange and routing key. Not for envelopes.
+/// about it, and with its origin as exchange and routing key. Not for envelopes, and not for what
+/// the broker dead-lettered after that.
 pub fn replayable(letter: &Message) -> Message {
     let mut message = letter.clone();
     let headers = &mut message.head_mut().headers;
@@ -88,7 +103,25 @@ pub fn replayable(letter: &Message) -> Message {
         headers.remove(name);
     }
     DEAD_LETTER.take_back(&mut message);
+    history::take_back(&mut message.head_mut().headers);
     message
+}
+
+/// The message for a dead letter that is no envelope.
+fn unchanged(source: &Message) -> Message {
+    let mut message = source.clone();
+    history::put(&mut message.head_mut().headers);
+    message
+}
+
+/// Lets nobody take the message for this letter's envelope: it came as one, from another gate or
+/// forged, and goes back as one.
+fn close(message: &mut Message) {
+    let head = message.head_mut();
+    let envelope = head.properties.content_type.take_if(|kind| kind == ENVELOPE_CONTENT_TYPE);
+    if let Some(envelope) = envelope {
+        head.headers.set(DEAD_LETTER.name(CONTENT_TYPE), Value::text(envelope));
+    }
 }
 
 fn enveloped(source: &Message, envelope: &Envelope) -> Message {
@@ -167,7 +200,9 @@ mod tests {
     fn what_was_quarantined_or_does_not_fit_goes_in_an_envelope() {
         let mut quarantined = delivery();
         let raw_header = bytes::Bytes::from_static(b"raw");
-        quarantined.quarantine = Some(Box::new(Quarantine { reason: "nesting", raw_header }));
+        let (exchange, routing_key) = ("in".into(), "k".into());
+        quarantined.quarantine =
+            Some(Box::new(Quarantine { reason: "nesting", raw_header, exchange, routing_key }));
         for (delivery, as_envelope) in [(quarantined, false), (delivery(), true)] {
             let cause = Cause::after_chain("nesting", "");
             let letter = writer().write(&delivery, &cause, as_envelope);
@@ -177,5 +212,86 @@ mod tests {
             assert_eq!(envelope.body, "body");
             assert!(!envelope.raw_header.is_empty());
         }
+    }
+
+    /// A routing key or the name of an exchange may be any bytes.
+    #[test]
+    fn a_name_that_is_no_text_is_kept_raw() {
+        let mut delivery = delivery();
+        delivery.quarantine = Some(Box::new(Quarantine {
+            reason: "not_utf8",
+            raw_header: bytes::Bytes::from_static(b"raw"),
+            exchange: "in".into(),
+            routing_key: bytes::Bytes::from_static(b"\xFEk"),
+        }));
+        let letter = writer().write(&delivery, &Cause::after_chain("not_utf8", ""), false);
+        let headers = &letter.message.head().headers;
+        let key = headers.get("lockgate-original-routing-key");
+        assert_eq!(key, Some(&Value::Bytes(b"\xFEk".to_vec())));
+        assert_eq!(headers.get("lockgate-original-exchange"), Some(&Value::text("in")));
+    }
+
+    fn sorted(message: &Message) -> Vec<(String, Value)> {
+        let mut headers: Vec<_> = message.head().headers.iter().cloned().collect();
+        headers.sort_by(|a, b| a.0.cmp(&b.0));
+        headers
+    }
+
+    /// One gate consumes what another gave up on: each replay undoes one dead letter, and nothing
+    /// that this gate did not save itself is restored.
+    #[test]
+    fn a_letter_of_a_letter_goes_back_to_what_it_was_made_of() {
+        let forged = {
+            let mut delivery = delivery();
+            let head = delivery.message.head_mut();
+            head.headers.set("lockgate-original-expiration", Value::text("1"));
+            head.headers.set("lockgate-original-exchange", Value::text("elsewhere"));
+            head.headers.set("lockgate-attempts", Value::text("many"));
+            head.headers.set("x-death", Value::Array(vec![]));
+            head.properties.content_type = Some(ENVELOPE_CONTENT_TYPE.to_owned());
+            delivery
+        };
+        let first = writer().write(&forged, &Cause::after_chain("trap", "one"), false).message;
+        assert_eq!(first.head().properties.content_type, None);
+        assert_eq!(first.head().headers.get("x-death"), None);
+        let mut came = Delivery::new(first, false, AckHandle::new(Arc::new(Ignore), 1));
+        came.message.head_mut().exchange = "dead".into();
+        came.message.head_mut().routing_key = "d".into();
+        let second = writer().write(&came, &Cause::after_chain("nacked", "two"), false).message;
+        let reason = second.head().headers.get("lockgate-reason").and_then(Value::as_text);
+        assert_eq!(reason, Some("nacked"));
+        let back = replayable(&second);
+        assert_eq!(sorted(&back), sorted(&came.message));
+        assert_eq!((&*back.head().exchange, &*back.head().routing_key), ("dead", "d"));
+        assert_eq!(back.head().properties, came.message.head().properties);
+        let back = replayable(&back);
+        assert_eq!(sorted(&back), sorted(&forged.message));
+        assert_eq!(back.head().properties, forged.message.head().properties);
+        assert_eq!((&*back.head().exchange, &*back.head().routing_key), ("in", "k"));
+    }
+
+    /// On a broker with the smallest frame, with the longest names.
+    #[test]
+    fn an_envelope_fits_the_smallest_frame() {
+        const SMALLEST: usize = 8192;
+        /// What the transport leaves free for the broker's own headers, and what it adds itself.
+        const FREE: usize = 2500 + 100;
+        let longest = "n".repeat(255);
+        let mut writer = writer();
+        writer.pipeline = "p".repeat(64);
+        let mut delivery = delivery();
+        let head = delivery.message.head_mut();
+        head.exchange.clone_from(&longest);
+        head.routing_key.clone_from(&longest);
+        head.properties.message_id = Some(longest);
+        let cause = Cause {
+            stage: "s".repeat(64).into(),
+            plugin: format!("{} 100.200.300 sha256:{}", "f".repeat(30), "0".repeat(64)).into(),
+            reason: "r".repeat(64).into(),
+            text: "é".repeat(100_000),
+        };
+        let letter = writer.write(&delivery, &cause, true).message;
+        let header = content_header(letter.head(), 0).len();
+        assert!(header + FREE <= SMALLEST, "{header} bytes");
     }
 }

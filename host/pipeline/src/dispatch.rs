@@ -313,6 +313,11 @@ impl Dispatcher {
                 (Kind::Copy, _) => Kind::DeadLetter,
                 _ => Kind::Envelope,
             };
+            // That a letter needs an envelope is not why its message died.
+            let cause = match &job.fate {
+                Fate::DeadLetter(first) if kind == Kind::Envelope => first.clone(),
+                _ => cause,
+            };
             again.extend(self.letter(copy.job, job, &cause, kind));
             job.fate = Fate::DeadLetter(cause);
         }

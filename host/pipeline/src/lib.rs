@@ -12,6 +12,7 @@ mod dead_letter;
 mod dispatch;
 mod envelope;
 mod executor;
+mod history;
 mod intake;
 mod job;
 mod lane;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lockgate_message::{Delivery, Value};
+use lockgate_message::{Delivery, Head, Value};
 use lockgate_transport::{DelayQueue, Outgoing, RoutingKey};
 
 use crate::aside::RETRY;
@@ -52,7 +52,7 @@ pub(crate) fn deferral(
     let name = format!("{queue}.retry.{}ms", step.as_millis());
     let mut message = delivery.message.clone();
     let origin = delivery.message.head();
-    RETRY.put(&mut message, &origin.exchange, &origin.routing_key);
+    RETRY.put(&mut message, origin.exchange.as_bytes(), origin.routing_key.as_bytes());
     let head = message.head_mut();
     head.properties.expiration = Some(delay.as_millis().to_string());
     head.headers.set(RETRY.name(ATTEMPT), Value::I64(delivery.attempt.into()));
@@ -71,12 +71,10 @@ pub(crate) fn deferral(
 /// through the default exchange, which makes looking at all others cheap.
 pub(crate) fn come_back(delivery: &mut Delivery) {
     let head = delivery.message.head();
-    let Some(attempt) =
-        head.exchange.is_empty().then(|| head.headers.get("lockgate-retry-attempt"))
-    else {
+    if !head.exchange.is_empty() || !waited(head) {
         return;
-    };
-    let Some(Value::I64(attempt)) = attempt else { return };
+    }
+    let Some(Value::I64(attempt)) = head.headers.get("lockgate-retry-attempt") else { return };
     delivery.attempt = u32::try_from(*attempt).unwrap_or(1).max(1);
     delivery.first_failed = match head.headers.get("lockgate-retry-first-failed-at") {
         Some(Value::Timestamp(at)) => Some(*at),
@@ -85,11 +83,21 @@ pub(crate) fn come_back(delivery: &mut Delivery) {
     RETRY.take_back(&mut delivery.message);
 }
 
+/// Whether the broker says that a message comes from a retry queue of the queue that it was put into:
+/// then the headers of the retry are ours, for they were set anew when it was put there.
+fn waited(head: &Head) -> bool {
+    let Some(Value::Array(deaths)) = head.headers.get("x-death") else { return false };
+    let Some(Value::Table(last)) = deaths.first() else { return false };
+    let queue = last.get("queue").and_then(Value::as_text).unwrap_or_default();
+    let step = queue.strip_prefix(&*head.routing_key).and_then(|rest| rest.strip_prefix(".retry."));
+    step.and_then(|step| step.strip_suffix("ms")).is_some_and(|ms| ms.parse::<u64>().is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use lockgate_message::{AckHandle, Head, Message, Settle, Settlement};
+    use lockgate_message::{AckHandle, Message, Settle, Settlement};
 
     use super::*;
 
@@ -100,6 +108,40 @@ mod tests {
 
     fn delivery(message: Message) -> Delivery {
         Delivery::new(message, false, AckHandle::new(Arc::new(Ignore), 1))
+    }
+
+    /// What the broker writes about a message that leaves `queue`.
+    fn death(queue: &str) -> Value {
+        let entry = [("queue".to_owned(), Value::text(queue))];
+        Value::Array(vec![Value::Table(entry.into_iter().collect())])
+    }
+
+    /// Only the broker's word counts, and what was set before the message waited does not.
+    #[test]
+    fn attempts_that_no_retry_queue_counted_are_not_believed() {
+        let mut head = Head { routing_key: "orders".into(), ..Head::default() };
+        head.headers.set("lockgate-retry-attempt", Value::I64(9));
+        head.headers.set("lockgate-retry-expiration", Value::text("1"));
+        for elsewhere in [None, Some("orders"), Some("other.retry.800ms"), Some("orders.retry.ms")]
+        {
+            let mut head = head.clone();
+            if let Some(queue) = elsewhere {
+                head.headers.set("x-death", death(queue));
+            }
+            let mut forged = delivery(Message::new(head.clone(), "body"));
+            come_back(&mut forged);
+            assert_eq!((forged.attempt, forged.message.head()), (1, &head));
+        }
+        let mut failed = delivery(Message::new(head.clone(), "body"));
+        count(&mut failed);
+        let (_, outgoing) = deferral(&failed, Duration::from_millis(700), "orders");
+        let mut message = outgoing.message;
+        message.head_mut().headers.set("x-death", death("orders.retry.800ms"));
+        message.head_mut().properties.expiration = None;
+        let mut back = delivery(message);
+        come_back(&mut back);
+        assert_eq!((back.attempt, &back.message.head().headers), (2, &head.headers));
+        assert_eq!(back.message.head().properties.expiration, None);
     }
 
     #[test]
@@ -118,6 +160,7 @@ mod tests {
         message.head_mut().exchange = String::new();
         message.head_mut().routing_key = "orders".into();
         message.head_mut().properties.expiration = None;
+        message.head_mut().headers.set("x-death", death("orders.retry.800ms"));
         let mut back = delivery(message);
         come_back(&mut back);
         assert_eq!((back.attempt, back.first_failed), (3, failed.first_failed));
@@ -129,6 +172,7 @@ mod tests {
     fn what_is_too_long_for_a_broker_is_not_taken_back() {
         let mut head = Head { routing_key: "orders".into(), ..Head::default() };
         head.headers.set("lockgate-retry-attempt", Value::I64(2));
+        head.headers.set("x-death", death("orders.retry.800ms"));
         for name in ["exchange", "routing-key", "user-id", "expiration", "reply-to"] {
             head.headers.set(RETRY.name(name), Value::text("k".repeat(256)));
         }

@@ -17,10 +17,11 @@ use tokio::task::AbortHandle;
 
 use crate::fault;
 use crate::guard::{Fate, Inbox, pump};
+use crate::raw_names::RawNames;
 use crate::settings::Endpoint;
 use crate::socket::Socket;
 
-/// Time for connecting: socket, TLS and login; and then for each answer of the broker, so that a
+/// Time for connecting to one host: socket, TLS and login; and then for each answer of the broker, so that a
 /// great many declarations, or a slow network, take their time.
 pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
@@ -60,27 +61,49 @@ struct Cut {
 }
 
 impl Link {
-    /// Connects and logs in; with an inbox, through the frame guard. Dropping the future cuts what
-    /// was begun.
+    /// Connects and logs in to the first host that can be had; with an inbox, through the frame guard.
+    /// Dropping the future cuts what was begun.
     pub(crate) async fn open(
         endpoint: &Endpoint,
         purpose: &str,
         inbox: Option<Arc<Inbox>>,
     ) -> Result<Self, ConnectError> {
-        let late = |_| ConnectError::Retry(format!("{endpoint}: not connected within {CONNECT:?}"));
-        let opened = tokio::time::timeout(CONNECT, Self::connect(endpoint, purpose, inbox)).await;
-        opened.map_err(late)?
+        Self::open_with(endpoint, purpose, inbox, None).await
+    }
+
+    /// The same, to publish with names that are no text.
+    pub(crate) async fn open_with(
+        endpoint: &Endpoint,
+        purpose: &str,
+        inbox: Option<Arc<Inbox>>,
+        names: Option<Arc<RawNames>>,
+    ) -> Result<Self, ConnectError> {
+        let (mut texts, mut heals) = (Vec::new(), false);
+        for host in endpoint.hosts() {
+            let connecting = Self::connect(&host, purpose, inbox.clone(), names.clone());
+            let late = |_| ConnectError::Retry(format!("{host}: not connected within {CONNECT:?}"));
+            match tokio::time::timeout(CONNECT, connecting).await.map_err(late).flatten() {
+                Ok(link) => return Ok(link),
+                Err(error) => {
+                    heals |= matches!(error, ConnectError::Retry(_));
+                    texts.push(error.to_string());
+                }
+            }
+        }
+        let text = texts.join("; ");
+        Err(if heals { ConnectError::Retry(text) } else { ConnectError::Fatal(text) })
     }
 
     async fn connect(
         endpoint: &Endpoint,
         purpose: &str,
         inbox: Option<Arc<Inbox>>,
+        names: Option<Arc<RawNames>>,
     ) -> Result<Self, ConnectError> {
         let fate = Arc::new(Fate::default());
         let socket = Socket::connect(endpoint).await?;
         let local = |error: io::Error| ConnectError::Retry(format!("{endpoint}: {error}"));
-        let cut = attach(socket, inbox, &fate).map_err(local)?;
+        let cut = attach(socket, inbox, names, &fate).map_err(local)?;
         let stream = cut.socket.try_clone().map_err(local)?;
         let name = format!("{} {purpose}", endpoint.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -191,20 +214,25 @@ pub(crate) fn ok() -> ShortString {
 /// The stream that lapin gets: the socket itself where nothing stands between, else the other
 /// end of a socket pair whose near end a pump owns. (lapin takes only TCP streams of its
 /// runtime, so the pair poses as one; nothing but reads and writes is done to it.)
-fn attach(socket: Socket, inbox: Option<Arc<Inbox>>, fate: &Arc<Fate>) -> io::Result<Cut> {
-    let (socket, tls) = match (socket, &inbox) {
-        (Socket::Plain(tcp), None) => {
+fn attach(
+    socket: Socket,
+    inbox: Option<Arc<Inbox>>,
+    names: Option<Arc<RawNames>>,
+    fate: &Arc<Fate>,
+) -> io::Result<Cut> {
+    let (socket, tls) = match socket {
+        Socket::Plain(tcp) if inbox.is_none() && names.is_none() => {
             return Ok(Cut { socket: tcp.into_std()?, pump: None });
         }
-        (Socket::Plain(tcp), Some(_)) => (Some(tcp), None),
-        (Socket::Tls(tls), _) => (None, Some(tls)),
+        Socket::Plain(tcp) => (Some(tcp), None),
+        Socket::Tls(tls) => (None, Some(tls)),
     };
     let (near, far) = UnixStream::pair()?;
     let far = TcpStream::from(OwnedFd::from(far.into_std()?));
     let fate = fate.clone();
     let task = match (socket, tls) {
-        (Some(tcp), _) => tokio::spawn(pump(tcp, near, inbox, fate)),
-        (None, Some(tls)) => tokio::spawn(pump(tls, near, inbox, fate)),
+        (Some(tcp), _) => tokio::spawn(pump(tcp, near, inbox, names, fate)),
+        (None, Some(tls)) => tokio::spawn(pump(tls, near, inbox, names, fate)),
         (None, None) => return Err(io::ErrorKind::NotConnected.into()),
     };
     Ok(Cut { socket: far, pump: Some(task.abort_handle()) })

@@ -1,12 +1,20 @@
 //! Convert: a message as the client publishes it, after checking everything a broker would
 //! close the channel or the connection for.
 
+mod duplicates;
+mod growth;
+
+use std::sync::Arc;
+
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, DecimalValue, FieldTable, ShortString};
 use lockgate_message::{Head, Table, Value};
 use lockgate_transport::{Outgoing, PutError};
 
 use crate::settings::{Grant, SHORT_STRING_MAX};
+
+pub(crate) use duplicates::Duplicates;
+use growth::growth;
 
 /// Every publish carries this header, by which a returned one is known again. Incoming copies
 /// are stripped.
@@ -33,6 +41,7 @@ pub(crate) struct Limits {
     pub(crate) max_body: u64,
     /// Largest frame, bytes, as agreed with the broker.
     pub(crate) frame_max: usize,
+    pub(crate) duplicates: Arc<Duplicates>,
 }
 
 impl Limits {
@@ -77,9 +86,14 @@ pub(crate) fn publish(
     let mut size = HEADER_OVERHEAD;
     let head = outgoing.message.head();
     let properties = properties(head, limits, &mut size)?;
+    let copies = head.headers.get("CC").filter(|_| limits.grants(Grant::Cc));
+    let growth = growth(&outgoing.exchange, outgoing.routing_key(), copies, limits.frame_max);
     let headers = headers(&head.headers, id, limits, &mut size)?;
-    if size > limits.frame_max {
-        return invalid(format!("headers of {size} bytes, more than {}", limits.frame_max));
+    if size + growth > limits.frame_max {
+        return invalid(format!(
+            "headers of {size} bytes, with {growth} for what brokers add, are more than a frame of {}",
+            limits.frame_max
+        ));
     }
     Ok(Publish { exchange, routing_key, properties: properties.with_headers(headers) })
 }
@@ -165,7 +179,7 @@ fn headers(
         if matches!(name.as_str(), "CC" | "BCC") {
             copies(name, value)?;
         }
-        insert(&mut to, name, value, 1)?;
+        insert(&mut to, name, value, limits, 1)?;
         // After the depth was checked, for this recurses too.
         *size += 1 + name.len() + value.wire_size();
     }
@@ -186,16 +200,29 @@ fn copies(name: &str, value: &Value) -> Result<(), PutError> {
 }
 
 /// Of duplicate names the first counts, as for [`Table::get`].
-fn insert(to: &mut FieldTable, name: &str, value: &Value, depth: usize) -> Result<(), PutError> {
+fn insert(
+    to: &mut FieldTable,
+    name: &str,
+    value: &Value,
+    limits: &Limits,
+    depth: usize,
+) -> Result<(), PutError> {
     let key = short("header name", name)?;
-    if !to.contains_key(name) {
-        to.insert(key, convert(name, value, depth)?);
+    if to.contains_key(name) {
+        limits.duplicates.found(name);
+    } else {
+        to.insert(key, convert(name, value, limits, depth)?);
     }
     Ok(())
 }
 
 /// `depth` is that of the table or array that holds the value.
-fn convert(name: &str, value: &Value, depth: usize) -> Result<AMQPValue, PutError> {
+fn convert(
+    name: &str,
+    value: &Value,
+    limits: &Limits,
+    depth: usize,
+) -> Result<AMQPValue, PutError> {
     Ok(match value {
         Value::Void => AMQPValue::Void,
         Value::Bool(v) => AMQPValue::Boolean(*v),
@@ -222,13 +249,13 @@ fn convert(name: &str, value: &Value, depth: usize) -> Result<AMQPValue, PutErro
         }
         Value::Array(items) => {
             let items: Result<Vec<_>, _> =
-                items.iter().map(|item| convert(name, item, depth + 1)).collect();
+                items.iter().map(|item| convert(name, item, limits, depth + 1)).collect();
             AMQPValue::FieldArray(items?.into())
         }
         Value::Table(table) => {
             let mut inner = FieldTable::default();
             for (name, value) in table.iter() {
-                insert(&mut inner, name, value, depth + 1)?;
+                insert(&mut inner, name, value, limits, depth + 1)?;
             }
             AMQPValue::FieldTable(inner)
         }

@@ -27,12 +27,35 @@ use lockgate_message::{Head, Message, Quarantine};
 use deliver::Deliver;
 use frame::{Frame, FrameKind, Next};
 
+/// The outermost layer, for who reads what goes the other way.
+pub(crate) mod frames {
+    pub(crate) use super::frame::{Frame, FrameKind, Next, next};
+
+    /// A short string at the start of `bytes`, and the rest.
+    pub(crate) fn short(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let mut cursor = super::cursor::Cursor(bytes);
+        Some((cursor.short()?, cursor.0))
+    }
+}
+
 /// The frame size we propose, all its bytes counted; a broker can only lower it. RabbitMQ's own
-/// default, and the limit of a message's header.
+/// default, and the limit of what we publish and of what the client library gets to see.
+///
+/// It is no limit of the frames of a delivery. RabbitMQ lets a publisher exceed the agreed size by
+/// eight bytes, lengthens headers itself (`x-delivery-count`, `x-death`), and sends a content header
+/// as one frame whatever was agreed with the one who gets it.
 pub(crate) const FRAME_MAX: u32 = 131_072;
 
 /// Largest body accepted: RabbitMQ's hard limit (`max_message_size`).
 pub(crate) const BODY_MAX: u64 = 512 << 20;
+
+/// Largest payload accepted of a frame that belongs to a delivery: that of the largest body. A content
+/// header has no limit in RabbitMQ where `frame_max` is 0.
+const CONTENT_MAX: usize = BODY_MAX as usize;
+
+/// Largest content header that is read, payload bytes; a longer one is kept raw. Headers take up to
+/// twenty times as much memory once they are read.
+const HEADER_MAX: usize = 1 << 20;
 
 /// Room made for a body before its bytes have come; the rest grows as they do.
 const BODY_RESERVE: u64 = 1 << 20;
@@ -64,8 +87,8 @@ pub(crate) struct Taken {
 pub(crate) enum GuardError {
     #[error("the peer does not speak AMQP{}", .0)]
     NotAmqp(&'static str),
-    #[error("a frame of {0} bytes is above the agreed {FRAME_MAX}")]
-    FrameTooLarge(usize),
+    #[error("a frame of {0} bytes is above {1}")]
+    FrameTooLarge(usize, usize),
     #[error("a body of {0} bytes is above {BODY_MAX}")]
     BodyTooLarge(u64),
     #[error("broken frames: {0}")]
@@ -186,8 +209,16 @@ impl Guard {
         }
         let (head, bad) = head::read(frame.payload, &mut partial.deliver);
         let quarantine = bad.map(|bad| {
-            let raw_header = Bytes::copy_from_slice(frame.payload);
-            Box::new(Quarantine { reason: bad.reason(), raw_header })
+            let raw = |text: &str, raw: &mut Vec<u8>| match text {
+                "" => Bytes::from(std::mem::take(raw)),
+                text => Bytes::copy_from_slice(text.as_bytes()),
+            };
+            Box::new(Quarantine {
+                reason: bad.reason(),
+                raw_header: Bytes::copy_from_slice(frame.payload),
+                exchange: raw(&head.exchange, &mut partial.deliver.exchange),
+                routing_key: raw(&head.routing_key, &mut partial.deliver.routing_key),
+            })
         });
         partial.content = Some(Content {
             message: Message::new(head, Bytes::new()),

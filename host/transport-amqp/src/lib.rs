@@ -19,6 +19,7 @@ mod settle;
 mod source;
 
 mod convert;
+mod raw_names;
 mod sink;
 
 mod status;
@@ -29,6 +30,7 @@ pub use guard::read_header;
 #[doc(hidden)]
 pub mod fuzzing;
 
+pub use raw_names::RawNames;
 pub use settings::{RouteSettings, SourceSettings};
 pub use sink::{AmqpSink, Shared};
 pub use source::AmqpSource;

@@ -26,7 +26,9 @@ const HEARTBEAT_MAX: u16 = 1800;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceSettings {
-    /// `amqp://` or `amqps://`. A path of a lone `/` is the default virtual host, as is none.
+    /// `amqp://` or `amqps://`. A path of a lone `/` is the default virtual host, as is none. Several,
+    /// in an array or with commas between them, are hosts of one broker, tried in turn.
+    #[serde(deserialize_with = "secret::urls")]
     pub url: Secret,
     pub queue: String,
     /// Most deliveries unacknowledged at a time, 1 to 65535: bounds memory and duplicates.
@@ -62,6 +64,8 @@ pub struct RouteSettings {
     pub exchange: String,
     /// `{{routing_key}}` and `{{exchange}}` stand for the message's own; none keeps its key.
     pub routing_key: Option<String>,
+    /// As the source's.
+    #[serde(default, deserialize_with = "secret::some_urls")]
     pub url: Option<Secret>,
     /// Report what no queue takes instead of losing it.
     #[serde(default = "default_true")]

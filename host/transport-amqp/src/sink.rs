@@ -19,8 +19,9 @@ use lockgate_transport::{ConnectError, DelayQueue, Outgoing, PutError, Sink, Sin
 use tokio::sync::{Mutex, watch};
 
 use crate::connection::{CONNECT, Link, ok};
-use crate::convert::{Limits, Publish, publish};
+use crate::convert::{Duplicates, Limits, Publish, publish};
 use crate::fault::{Refusal, refusal};
+use crate::raw_names::RawNames;
 use crate::settings::{Endpoint, Grant, RouteSettings};
 use crate::status::Status;
 use crate::topology::{TargetExchange, Topology};
@@ -56,6 +57,8 @@ pub struct AmqpSink {
     link: Mutex<Weak<Link>>,
     worked: AtomicBool,
     status: Arc<Status>,
+    duplicates: Arc<Duplicates>,
+    names: Option<Arc<RawNames>>,
 }
 
 /// The sinks of several routes.
@@ -96,10 +99,18 @@ impl AmqpSink {
                     link: Mutex::default(),
                     worked: AtomicBool::new(false),
                     status: Arc::default(),
+                    duplicates: Arc::default(),
+                    names: None,
                 }),
             }
         }
         if errors.is_empty() { Ok(Shared { sinks, of_route }) } else { Err(errors) }
+    }
+
+    /// Lets it publish with names that have a stand-in there.
+    #[must_use]
+    pub fn with_raw_names(self, names: Arc<RawNames>) -> Self {
+        Self { names: Some(names), ..self }
     }
 
     /// How its connection is, now and in later generations.
@@ -113,7 +124,8 @@ impl AmqpSink {
         if let Some(link) = shared.upgrade().filter(|link| link.is_live()) {
             return Ok(link);
         }
-        let mut link = Link::open(&self.manner.endpoint, "sink", None).await?;
+        let endpoint = &self.manner.endpoint;
+        let mut link = Link::open_with(endpoint, "sink", None, self.names.clone()).await?;
         self.status.connected(&link);
         link.watch = Some(self.status.watch(&link, &self.manner.endpoint));
         let link = Arc::new(link);
@@ -141,6 +153,7 @@ impl AmqpSink {
             grants: self.manner.grants.clone(),
             max_body,
             frame_max: link.frame_max(),
+            duplicates: self.duplicates.clone(),
         };
         let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
         let bell = link.bell().subscribe();
@@ -193,6 +206,10 @@ impl SinkConnector for AmqpSink {
     fn trouble(&self) -> Option<String> {
         let blocked = self.status.is_blocked();
         blocked.then(|| format!("{} blocks publishes (memory or disk alarm)", self.manner.endpoint))
+    }
+
+    fn duplicate_headers(&self) -> u64 {
+        self.duplicates.count()
     }
 }
 

@@ -22,6 +22,12 @@ pub trait SinkConnector: Send + Sync {
     fn trouble(&self) -> Option<String> {
         None
     }
+
+    /// Header values left out of what was published, because the client knows one value a name and
+    /// the message had two.
+    fn duplicate_headers(&self) -> u64 {
+        0
+    }
 }
 
 /// Where messages go, for one lane.

@@ -6,7 +6,13 @@ use lockgate_transport::RoutingKey;
 use super::*;
 
 fn limits(grants: &[Grant]) -> Limits {
-    Limits { persistent: true, grants: grants.to_vec(), max_body: 1000, frame_max: 4096 }
+    Limits {
+        persistent: true,
+        grants: grants.to_vec(),
+        max_body: 1000,
+        frame_max: 4096,
+        duplicates: Arc::default(),
+    }
 }
 
 fn outgoing(head: Head, body: usize) -> Outgoing {
@@ -86,7 +92,7 @@ fn what_the_broker_would_not_take_is_refused() {
         (header("n", Value::Array(vec![Value::F64(f64::NAN)])), "finite"),
         (header("n", nested(32)), "deeper"),
         (header(&long(), Value::Void), "256 bytes"),
-        (header("n", Value::Str(vec![0; 4096])), "headers of"),
+        (header("n", Value::Str(vec![0; 4096])), "for what brokers add"),
         (property(|p| p.expiration = text("")), "expiration"),
         (property(|p| p.expiration = text("1.5")), "expiration"),
         (property(|p| p.expiration = text("+1")), "expiration"),
@@ -105,10 +111,27 @@ fn what_the_broker_would_not_take_is_refused() {
     assert!(matches!(too_big, Err(PutError::Invalid(_))));
 }
 
+/// Each value that is left out is counted, those inside of tables too.
+#[test]
+fn a_second_value_of_a_name_is_counted() {
+    let inner: Table = ["k", "k"].into_iter().map(|k| (k.to_owned(), Value::Void)).collect();
+    let mut head = header("n", Value::I32(1));
+    head.headers.push("n".to_owned(), Value::I32(2));
+    head.headers.push("t".to_owned(), Value::Array(vec![Value::Table(inner)]));
+    let limits = limits(&[]);
+    let converted = publish(&outgoing(head, 0), String::new(), &limits).unwrap();
+    let table = converted.properties.headers().clone().unwrap();
+    assert_eq!(table.inner().get("n"), Some(&AMQPValue::LongInt(1)));
+    assert_eq!(limits.duplicates.count(), 2);
+}
+
+/// With what a broker may add, and no more.
 #[test]
 fn headers_fill_the_frame_and_no_more() {
-    // 22 of overhead, 10 for the numbers, 26 for the table with its id, 7 around the value.
-    for (len, fits) in [(4096 - 65, true), (4096 - 64, false)] {
+    // 22 of overhead, 10 for the numbers, 26 for the table with its id, 7 around the value; and what
+    // is kept free for an exchange with a name of one byte and a key of none.
+    let most = 4096 - 65 - growth("x", "", None, 4096);
+    for (len, fits) in [(most, true), (most + 1, false)] {
         let converted = convert_with(header("n", Value::Str(vec![0; len])), &[]);
         assert_eq!(converted.is_ok(), fits, "{len}");
     }

@@ -1,7 +1,7 @@
 //! Frames: the outermost layer of AMQP 0-9-1 (section 4.2.3).
 
 use super::cursor::Cursor;
-use super::{FRAME_MAX, GuardError};
+use super::{CONTENT_MAX, FRAME_MAX, GuardError};
 
 /// Type, channel and size in front of a payload, and the end octet behind it.
 const OVERHEAD: usize = 8;
@@ -12,7 +12,7 @@ const END: u8 = 0xCE;
 pub(super) const HEARTBEAT: [u8; OVERHEAD] = [8, 0, 0, 0, 0, 0, 0, END];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FrameKind {
+pub(crate) enum FrameKind {
     Method,
     Header,
     Body,
@@ -20,15 +20,28 @@ pub(super) enum FrameKind {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame<'a> {
-    pub(super) kind: FrameKind,
+pub(crate) struct Frame<'a> {
+    pub(crate) kind: FrameKind,
     pub(super) channel: u16,
-    pub(super) payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
     /// Bytes of the frame, payload and overhead.
-    pub(super) len: usize,
+    pub(crate) len: usize,
 }
 
-pub(super) enum Next<'a> {
+impl Frame<'_> {
+    /// A method frame on the same channel with another payload.
+    pub(crate) fn with(&self, payload: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(payload.len() + OVERHEAD);
+        frame.push(1);
+        frame.extend(self.channel.to_be_bytes());
+        frame.extend((payload.len() as u32).to_be_bytes());
+        frame.extend_from_slice(payload);
+        frame.push(END);
+        frame
+    }
+}
+
+pub(crate) enum Next<'a> {
     Frame(Frame<'a>),
     Incomplete,
     /// Not a frame: the broker answers a version it does not speak with the one it does.
@@ -36,7 +49,7 @@ pub(super) enum Next<'a> {
 }
 
 /// The frame at the start of `input`.
-pub(super) fn next(input: &[u8]) -> Result<Next<'_>, GuardError> {
+pub(crate) fn next(input: &[u8]) -> Result<Next<'_>, GuardError> {
     let mut cursor = Cursor(input);
     let Some(kind) = cursor.u8() else { return Ok(Next::Incomplete) };
     let kind = match kind {
@@ -53,8 +66,13 @@ pub(super) fn next(input: &[u8]) -> Result<Next<'_>, GuardError> {
         return Ok(Next::Incomplete);
     };
     let len = size as usize + OVERHEAD;
-    if len > FRAME_MAX as usize {
-        return Err(GuardError::FrameTooLarge(len));
+    let most = match kind {
+        FrameKind::Header | FrameKind::Body => CONTENT_MAX + OVERHEAD,
+        // They go on to the client library, which takes no more than was agreed.
+        FrameKind::Method | FrameKind::Heartbeat => FRAME_MAX as usize,
+    };
+    if len > most {
+        return Err(GuardError::FrameTooLarge(len, most));
     }
     match (cursor.take(size as usize), cursor.u8()) {
         (Some(payload), Some(END)) => Ok(Next::Frame(Frame { kind, channel, payload, len })),

@@ -2,6 +2,7 @@
 
 use lockgate_message::{Head, Properties, Table, Value};
 
+use super::HEADER_MAX;
 use super::cursor::Cursor;
 use super::deliver::Deliver;
 
@@ -14,6 +15,7 @@ pub(super) enum Bad {
     Nesting,
     NotUtf8,
     Malformed,
+    TooLarge,
 }
 
 impl Bad {
@@ -22,6 +24,7 @@ impl Bad {
             Self::Nesting => "nesting",
             Self::NotUtf8 => "not_utf8",
             Self::Malformed => "malformed",
+            Self::TooLarge => "header_too_large",
         }
     }
 }
@@ -33,32 +36,37 @@ pub(super) fn body_size(payload: &[u8]) -> Option<u64> {
     cursor.u64()
 }
 
-/// Reads a content header's payload; `deliver` gives its names away.
+/// Reads a content header's payload; `deliver` gives its names away where they are text.
 ///
 /// With [`Bad`], properties and headers are left out as a whole. A name that is not text is left
-/// empty and kept raw as the header `lockgate-original-exchange` or `…-routing-key`.
+/// empty, and stays in `deliver`.
 pub(super) fn read(payload: &[u8], deliver: &mut Deliver) -> (Head, Option<Bad>) {
-    let mut cursor = Cursor(payload.get(12..).unwrap_or_default());
-    let (mut head, mut bad) = match properties(&mut cursor) {
-        Ok((properties, headers)) if cursor.is_empty() => {
-            (Head { properties, headers, ..Head::default() }, None)
-        }
-        Ok(_) => (Head::default(), Some(Bad::Malformed)),
+    let (mut head, mut bad) = match content(payload) {
+        Ok((properties, headers)) => (Head { properties, headers, ..Head::default() }, None),
         Err(bad) => (Head::default(), Some(bad)),
     };
-    for (raw, name, key) in [
-        (&mut deliver.exchange, &mut head.exchange, "lockgate-original-exchange"),
-        (&mut deliver.routing_key, &mut head.routing_key, "lockgate-original-routing-key"),
+    for (raw, name) in [
+        (&mut deliver.exchange, &mut head.exchange),
+        (&mut deliver.routing_key, &mut head.routing_key),
     ] {
         match String::from_utf8(std::mem::take(raw)) {
             Ok(text) => *name = text,
             Err(error) => {
-                head.headers.set(key, Value::Bytes(error.into_bytes()));
+                *raw = error.into_bytes();
                 bad.get_or_insert(Bad::NotUtf8);
             }
         }
     }
     (head, bad)
+}
+
+fn content(payload: &[u8]) -> Result<(Properties, Table), Bad> {
+    if payload.len() > HEADER_MAX {
+        return Err(Bad::TooLarge);
+    }
+    let mut cursor = Cursor(payload.get(12..).unwrap_or_default());
+    let read = properties(&mut cursor)?;
+    if cursor.is_empty() { Ok(read) } else { Err(Bad::Malformed) }
 }
 
 fn properties(cursor: &mut Cursor<'_>) -> Result<(Properties, Table), Bad> {

@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 
 use super::frame::HEARTBEAT;
 use super::{Guard, GuardError, Inbox};
+use crate::raw_names::RawNames;
 
 /// Least room made before a read from the broker, bytes.
 const READ: usize = 64 << 10;
@@ -33,11 +34,13 @@ impl Fate {
     }
 }
 
-/// Moves bytes until either end closes. With an inbox the guard takes the deliveries out.
+/// Moves bytes until either end closes. With an inbox the guard takes the deliveries out; with names,
+/// those that the client cannot have are put in.
 pub(crate) async fn pump<S>(
     broker: S,
     lapin: UnixStream,
     inbox: Option<Arc<Inbox>>,
+    names: Option<Arc<RawNames>>,
     fate: Arc<Fate>,
 ) where
     S: AsyncRead + AsyncWrite,
@@ -50,9 +53,15 @@ pub(crate) async fn pump<S>(
             None => copy(from_broker, to_lapin).await,
         }
     };
+    let up = async {
+        match names {
+            Some(names) => renamed(from_lapin, to_broker, &names).await,
+            None => copy(from_lapin, to_broker).await,
+        }
+    };
     let ended = tokio::select! {
         ended = down => ended,
-        ended = copy(from_lapin, to_broker) => ended,
+        ended = up => ended,
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
@@ -69,6 +78,23 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin)
         to.write_all(&buffer).await?;
         to.flush().await?;
         buffer.clear();
+    }
+    Ok(())
+}
+
+async fn renamed(
+    mut lapin: impl AsyncRead + Unpin,
+    mut broker: impl AsyncWrite + Unpin,
+    names: &RawNames,
+) -> io::Result<()> {
+    let (mut buffer, mut out) = (BytesMut::with_capacity(2 * READ), Vec::new());
+    while lapin.read_buf(&mut buffer).await? > 0 {
+        let used = names.replace(&buffer, &mut out).map_err(io::Error::other)?;
+        buffer.advance(used);
+        broker.write_all(&out).await?;
+        broker.flush().await?;
+        out.clear();
+        buffer.reserve(READ);
     }
     Ok(())
 }

@@ -345,12 +345,53 @@ fn names_that_are_not_text_are_kept_raw() {
     let head = taken[0].message.head();
     assert_eq!((&*head.exchange, &*head.routing_key), ("", ""));
     assert_eq!(head.properties.content_type.as_deref(), Some("text/plain"));
-    for (key, raw) in
-        [("lockgate-original-exchange", b"x\xFF"), ("lockgate-original-routing-key", b"\xFEk")]
-    {
-        assert_eq!(head.headers.get(key), Some(&Value::Bytes(raw.to_vec())));
+    let quarantine = taken[0].quarantine.as_ref().unwrap();
+    assert_eq!(quarantine.reason, "not_utf8");
+    assert_eq!(
+        (&quarantine.exchange[..], &quarantine.routing_key[..]),
+        (&b"x\xFF"[..], &b"\xFEk"[..])
+    );
+}
+
+/// One of the two that is text does not get lost over the other.
+#[test]
+fn a_quarantine_has_both_names() {
+    for (exchange, key) in [(&b"x"[..], &b"\xFEk"[..]), (b"x\xFF", b"k"), (b"x", b"k")] {
+        let stream = [deliver(1, false, exchange, key), frame(2, 1, &header(0, 0, b"left over"))];
+        let (_, taken, _) = feed(&stream.concat(), &[]);
+        let quarantine = taken[0].quarantine.as_ref().unwrap();
+        assert_eq!((&quarantine.exchange[..], &quarantine.routing_key[..]), (exchange, key));
     }
-    assert_eq!(taken[0].quarantine.as_ref().unwrap().reason, "not_utf8");
+}
+
+/// One header `h` whose frame has so many bytes.
+fn header_frame(len: usize) -> Vec<u8> {
+    // Frame, content header, table length, name, tag and length of the value.
+    let value = vec![b'x'; len - 8 - 14 - 4 - 2 - 5];
+    frame(2, 1, &header(0, 1 << 13, &long(&[&short(b"h")[..], b"S", &long(&value)].concat())))
+}
+
+/// The broker lengthens headers, and sends each as one frame whatever was agreed.
+#[test]
+fn a_header_is_read_whatever_the_length_of_its_frame() {
+    for len in [131_072, 131_073, 131_080, 131_106, 400_000, HEADER_MAX + 8] {
+        let stream =
+            [deliver(1, false, b"x", b"k"), header_frame(len), deliver(2, false, b"x", b"k")];
+        let stream = [&stream.concat()[..], &frame(2, 1, &header(0, 0, &[]))].concat();
+        let (_, taken, result) = feed(&stream, &[5, 70_000, 70_000]);
+        assert_eq!(result, Ok(()), "{len}");
+        assert_eq!(taken.len(), 2, "{len}");
+        assert_eq!(taken[0].quarantine, None, "{len}");
+        assert_eq!(taken[0].message.head().headers.len(), 1, "{len}");
+    }
+    let stream = [deliver(1, false, b"x", b"k"), header_frame(HEADER_MAX + 9)].concat();
+    let (_, taken, result) = feed(&stream, &[]);
+    assert_eq!(result, Ok(()));
+    let quarantine = taken[0].quarantine.as_ref().unwrap();
+    assert_eq!(
+        (quarantine.reason, quarantine.raw_header.len()),
+        ("header_too_large", HEADER_MAX + 1)
+    );
 }
 
 #[test]
@@ -360,7 +401,11 @@ fn a_broken_stream_is_an_error() {
     for (stream, expected) in [
         (b"HTTP/1.1 400".to_vec(), GuardError::NotAmqp("")),
         (vec![0x15, 3, 3], GuardError::NotAmqp(": it speaks TLS, use `amqps://`")),
-        (vec![1, 0, 0, 0, 2, 0, 0], GuardError::FrameTooLarge(131_080)),
+        (vec![1, 0, 0, 0, 2, 0, 0], GuardError::FrameTooLarge(131_080, 131_072)),
+        (
+            [&one()[..], &[2, 0, 1, 0x20, 0, 0, 1]].concat(),
+            GuardError::FrameTooLarge(CONTENT_MAX + 9, CONTENT_MAX + 8),
+        ),
         ([&frame::HEARTBEAT[..7], &[0]].concat(), GuardError::Broken("no end octet")),
         ([one(), one()].concat(), GuardError::Broken("two deliveries at once")),
         (deliver(2, false, b"", b""), GuardError::Broken("delivery tags are not in sequence")),

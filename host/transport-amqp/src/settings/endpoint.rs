@@ -42,6 +42,8 @@ pub struct Endpoint {
     /// Set for `amqps`.
     pub(crate) tls: Option<TlsSettings>,
     pub(crate) name: String,
+    /// Other hosts of the same broker, in the order in which they are tried after this one.
+    others: Vec<Endpoint>,
 }
 
 impl Endpoint {
@@ -50,8 +52,30 @@ impl Endpoint {
     /// # Errors
     /// All that is wrong.
     pub fn new(login: Login<'_>) -> Result<Self, Vec<SettingsError>> {
+        let (mut hosts, mut errors) = (Vec::new(), Vec::new());
+        for url in hosts_of(login.url.expose()) {
+            match Self::one(login, url) {
+                Ok(host) => hosts.push(host),
+                Err(wrong) => errors.extend(wrong),
+            }
+        }
+        errors.dedup_by(|a, b| a.path == b.path && a.message == b.message);
+        let mut hosts = hosts.into_iter();
+        match hosts.next() {
+            Some(first) if errors.is_empty() => Ok(Self { others: hosts.collect(), ..first }),
+            _ => Err(errors),
+        }
+    }
+
+    /// Each host of it, as an endpoint of its own.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = Self> {
+        let first = Self { others: Vec::new(), ..self.clone() };
+        std::iter::once(first).chain(self.others.iter().cloned())
+    }
+
+    fn one(login: Login<'_>, url: &str) -> Result<Self, Vec<SettingsError>> {
         let mut errors = Vec::new();
-        let mut uri = parse(login.url.expose()).unwrap_or_else(|message| {
+        let mut uri = parse(url).unwrap_or_else(|message| {
             errors.push(SettingsError::new("url", message));
             AMQPUri::default()
         });
@@ -92,7 +116,11 @@ impl Endpoint {
                 format!("is longer than {SHORT_STRING_MAX} bytes"),
             ));
         }
-        if errors.is_empty() { Ok(Self { uri, tls, name }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { uri, tls, name, others: Vec::new() })
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -121,6 +149,29 @@ fn tls(
     encrypted.then_some(tls)
 }
 
+/// The URLs in a text that has them with commas between. A password may have a comma too, so only one
+/// before a scheme counts.
+fn hosts_of(urls: &str) -> Vec<&str> {
+    let mut hosts = Vec::new();
+    let mut rest = urls;
+    let next = |rest: &str| {
+        let mut commas = rest.match_indices(',').map(|(at, _)| at);
+        commas.find(|at| {
+            let url = rest.get(at + 1..).unwrap_or_default().trim_start();
+            let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+            scheme.is_some_and(|scheme| scheme.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        })
+    };
+    while let Some(at) = next(rest) {
+        let (host, more) = rest.split_at(at);
+        hosts.push(host.trim());
+        rest = more.get(1..).unwrap_or_default();
+    }
+    // A lone one as it is, for its error to be about that.
+    hosts.push(if hosts.is_empty() { rest } else { rest.trim() });
+    hosts
+}
+
 /// Parses and normalises; the error never shows the URL, which may hold a password.
 fn parse(url: &str) -> Result<AMQPUri, String> {
     let mut uri: AMQPUri = url.parse().map_err(|error: String| {
@@ -136,6 +187,11 @@ fn parse(url: &str) -> Result<AMQPUri, String> {
     // It also knows no IPv6 addresses and says localhost instead.
     if let Some(address) = ipv6(url) {
         uri.authority.host = address.to_owned();
+    }
+    if uri.authority.host.contains(',') {
+        return Err(
+            "several hosts are several whole URLs: [\"amqp://a/\", \"amqp://b/\"]".to_owned()
+        );
     }
     let too_long = |text: &str| text.len() > SHORT_STRING_MAX;
     if too_long(&uri.vhost) || too_long(&uri.authority.host) {
@@ -160,7 +216,10 @@ impl fmt::Display for Endpoint {
         } else {
             write!(f, "{scheme}://{host}:{port}")?;
         }
-        if vhost == "/" { Ok(()) } else { write!(f, "/{vhost}") }
+        if vhost != "/" {
+            write!(f, "/{vhost}")?;
+        }
+        self.others.iter().try_for_each(|other| write!(f, ", {other}"))
     }
 }
 

@@ -32,6 +32,34 @@ fn urls_are_normalised() {
 }
 
 #[test]
+fn several_urls_are_hosts_in_their_order() {
+    let array = "url = ['amqp://a', 'amqp://u:p,w@b:7/']";
+    let text = "url = 'amqp://a,amqp://u:p,w@b:7/'";
+    let spaced = "url = 'amqp://a, amqp://u:p,w@b:7/'";
+    for url in [array, text, spaced] {
+        let endpoint = source(&format!("{url}\nqueue = 'q'")).endpoint().unwrap();
+        assert_eq!(endpoint.to_string(), "amqp://a:5672, amqp://b:7", "{url}");
+        let hosts: Vec<_> = endpoint.hosts().map(|host| host.to_string()).collect();
+        assert_eq!(hosts, ["amqp://a:5672", "amqp://b:7"]);
+        let last = endpoint.hosts().last().unwrap().uri.authority.userinfo;
+        assert_eq!((&*last.username, &*last.password), ("u", "p,w"));
+        let route: RouteSettings = toml::from_str(&format!("{url}\nexchange = 'x'")).unwrap();
+        assert_eq!(route.endpoint().unwrap(), Some(endpoint));
+    }
+    let wrong = |url: &str| {
+        let settings = source(&format!("{url}\nqueue = 'q'"));
+        settings.endpoint().unwrap_err().into_iter().map(|error| error.message).collect::<Vec<_>>()
+    };
+    let errors = wrong("url = ['amqp://a', 'http://b']");
+    assert!(errors.len() == 1 && errors[0].contains("expected amqp://"), "{errors:?}");
+    assert!(wrong("url = 'amqp://a:1,b:2/'").len() == 1);
+    let errors = wrong("url = 'amqp://a,b/'");
+    assert!(errors[0].contains("several whole URLs"), "{errors:?}");
+    assert_eq!(wrong("url = []").len(), 1);
+    assert!(toml::from_str::<SourceSettings>("url = 3\nqueue = 'q'").is_err());
+}
+
+#[test]
 fn defaults_and_limits_apply() {
     let settings = source("url = 'amqp://h'\nqueue = 'q'");
     assert_eq!(settings.prefetch, 1000);

@@ -108,6 +108,38 @@ async fn a_broker_that_blocks_is_waited_for() {
     assert!(!to.status().is_blocked());
 }
 
+/// Hosts of a broker are tried in turn, for a source and for a sink, at every connect.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_host_is_tried_where_one_cannot_be_had() {
+    let Some(bench) = Bench::new().await else { return };
+    let (exchange, queue) = bench.pair("k").await;
+    bench.fill(&exchange, "k", 1).await;
+    // Nobody listens there once the listener is dropped.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = nobody.local_addr().unwrap().port();
+    drop(nobody);
+    let dead = format!("amqp://guest:guest@127.0.0.1:{port}/");
+    let urls = format!("url = ['{dead}', '{}']", bench.url);
+    let from = crate::support::connector(&format!("{urls}\nqueue = '{queue}'"));
+    let to = sink(&format!("{urls}\nexchange = '{exchange}'"));
+    for _ in 0..2 {
+        let mut source = limited(from.connect()).await.unwrap();
+        let mut taken = Vec::new();
+        limited(source.next(1, &mut taken)).await.unwrap();
+        assert_eq!(taken.len(), 1);
+        drop(taken);
+        limited(source.close(Duration::from_secs(5))).await;
+        let mut sink = limited(to.connect(0)).await.unwrap();
+        assert_eq!(limited(sink.put(&[outgoing(&exchange)])).await, [Ok(())]);
+        limited(sink.close(Duration::from_secs(5))).await;
+    }
+    let none = sink(&format!("url = '{dead},{dead}'\nexchange = '{exchange}'"));
+    let error = limited(none.connect(0)).await.err();
+    let Some(ConnectError::Retry(text)) = error else { panic!("{error:?}") };
+    assert_eq!(text.matches(&port.to_string()).count(), 2, "{text}");
+    assert!(!text.contains("guest:guest"), "{text}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_answer_the_outcome_is_unknown() {
     let Some(bench) = Bench::new().await else { return };

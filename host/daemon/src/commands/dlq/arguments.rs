@@ -37,6 +37,9 @@ pub(crate) enum DlqCommand {
     /// As in every publish, what the broker would refuse or copy elsewhere is left out: the
     /// property user-id, the headers CC and BCC, and a direct reply-to.
     ///
+    /// A replay undoes one step: the letter of a letter becomes that letter again, and what the broker
+    /// dead-lettered goes to where it came from last.
+    ///
     /// To the origin means its exchange and routing key: every queue bound there gets it again.
     /// `--to` and `--to-queue` reach one queue alone.
     ///

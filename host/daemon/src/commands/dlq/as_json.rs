@@ -4,7 +4,9 @@ use lockgate_message::{Head, Property, Table, Value};
 use serde_json::{Map, Value as Json, json};
 
 use super::as_text::{kind, time};
-use super::letter::{ATTEMPTS, ERROR, GENERATION, Letter, Opened, PIPELINE, PLUGIN, STAGE};
+use super::letter::{
+    ATTEMPTS, ERROR, Earlier, GENERATION, Letter, Opened, PIPELINE, PLUGIN, STAGE,
+};
 
 /// A whole letter.
 pub(super) fn letter(letter: &Letter) -> Json {
@@ -19,9 +21,8 @@ pub(super) fn letter(letter: &Letter) -> Json {
         "plugin": letter.text(PLUGIN),
         "attempts": letter.number(ATTEMPTS),
         "failed_at": letter.failed_at().map(time),
-        "origin": letter.origin().map(|(exchange, routing_key)| {
-            json!({ "exchange": exchange, "routing_key": routing_key })
-        }),
+        "origin": letter.origin().map(|(exchange, key)| origin(exchange, key)),
+        "history": letter.history().iter().map(earlier).collect::<Vec<_>>(),
         "exchange": head.exchange,
         "routing_key": head.routing_key,
         "redelivered": letter.delivery.redelivered,
@@ -37,6 +38,29 @@ pub(super) fn letter(letter: &Letter) -> Json {
         all.extend(letter.open().map(|opened| ("envelope".to_owned(), envelope(&opened))));
     }
     json
+}
+
+/// A name that is no text is given as its bytes.
+fn origin(exchange: &[u8], routing_key: &[u8]) -> Json {
+    let mut out = Map::new();
+    for (name, bytes) in [("exchange", exchange), ("routing_key", routing_key)] {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => out.insert(name.to_owned(), text.into()),
+            Err(_) => out.insert(format!("{name}_base64"), base64(bytes).into()),
+        };
+    }
+    Json::Object(out)
+}
+
+fn earlier(letter: &Earlier) -> Json {
+    json!({
+        "reason": letter.reason,
+        "error": letter.error,
+        "pipeline": letter.pipeline,
+        "stage": letter.stage,
+        "failed_at": letter.failed_at.map(time),
+        "origin": letter.origin.as_ref().map(|(exchange, key)| origin(exchange, key)),
+    })
 }
 
 fn envelope(opened: &Opened) -> Json {
@@ -172,6 +196,10 @@ mod tests {
         let json = letter(&samples::envelope(samples::RAW_HEADER));
         assert_eq!(json["origin"], json!({ "exchange": "in", "routing_key": "k" }));
         assert_eq!(json["failed_at"], "2023-11-14T22:13:20Z");
+        assert_eq!(json["history"], json!([]));
+        let expected = json!({ "exchange": "x", "routing_key_base64": "/ms=" });
+        assert_eq!(origin(b"x", b"\xfek"), expected);
+        assert_eq!(letter(&samples::from_broker())["history"][0]["reason"], "trap");
         assert_eq!(json["envelope"]["headers"][0]["value"], true);
         assert_eq!(json["envelope"]["body"]["text"], "inner");
         let broken = letter(&samples::envelope(b"\xff\xfe"));

@@ -3,7 +3,9 @@
 use lockgate_engine::clean;
 use lockgate_message::{Head, Property, Table, Value};
 
-use super::letter::{ATTEMPTS, ERROR, GENERATION, Letter, Opened, PIPELINE, PLUGIN, STAGE};
+use super::letter::{
+    ATTEMPTS, ERROR, Earlier, GENERATION, Letter, Opened, PIPELINE, PLUGIN, STAGE,
+};
 
 /// Bytes of one header's value that are shown; `export` has all of it.
 const VALUE: usize = 2000;
@@ -77,6 +79,9 @@ pub(super) fn letter(letter: &Letter, most: usize) -> Vec<String> {
         Some((exchange, key)) => say("origin", clean(&place(exchange, key), VALUE)),
         None => say("origin", "not known".to_owned()),
     }
+    for letter in letter.history() {
+        say("before", clean(&earlier(&letter), VALUE));
+    }
     if let Some(quarantine) = &letter.delivery.quarantine {
         say("header", format!("cannot be read ({}):", quarantine.reason));
         lines.extend(hex(&quarantine.raw_header, most));
@@ -89,12 +94,43 @@ pub(super) fn letter(letter: &Letter, most: usize) -> Vec<String> {
     lines
 }
 
-/// Where a message is published.
-pub(super) fn place(exchange: &str, key: &str) -> String {
-    match exchange {
-        "" => format!("queue `{key}`"),
-        _ => format!("exchange `{exchange}`, routing key `{key}`"),
+/// One earlier letter in a line.
+fn earlier(letter: &Earlier) -> String {
+    let mut text = letter.reason.clone();
+    for (name, value) in [("pipeline", &letter.pipeline), ("stage", &letter.stage)] {
+        if let Some(value) = value {
+            text.push_str(&format!(", {name} {value}"));
+        }
     }
+    if let Some((exchange, key)) = &letter.origin {
+        text.push_str(&format!(", {}", place(exchange, key)));
+    }
+    if let Some(at) = letter.failed_at {
+        text.push_str(&format!(", {}", time(at)));
+    }
+    match &letter.error {
+        Some(error) => format!("{text}: {error}"),
+        None => text,
+    }
+}
+
+/// Where a message is published; names may be any bytes.
+pub(super) fn place(exchange: &[u8], key: &[u8]) -> String {
+    match exchange {
+        b"" => format!("queue {}", name(key)),
+        _ => format!("exchange {}, routing key {}", name(exchange), name(key)),
+    }
+}
+
+fn name(name: &[u8]) -> String {
+    match std::str::from_utf8(name) {
+        Ok(text) => format!("`{text}`"),
+        Err(_) => format!("0x{}", digits(name)),
+    }
+}
+
+fn digits(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn head(head: &Head, lines: &mut Vec<String>) {
@@ -218,9 +254,9 @@ fn value(value: &Value) -> String {
         Value::Decimal { scale, value } => format!("{value}e-{scale}"),
         Value::Str(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => quoted(text),
-            Err(_) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Err(_) => digits(bytes),
         },
-        Value::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Value::Bytes(bytes) => digits(bytes),
         Value::Timestamp(v) => time(*v),
         Value::Array(items) => {
             let items: Vec<_> = items.iter().map(typed).collect();
@@ -306,6 +342,18 @@ mod tests {
     one
         two\\u{7}";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_letter_shows_what_was_before_it_and_names_that_are_no_text() {
+        let shown = letter(&samples::from_broker(), 4096).join("\n");
+        let parts = [
+            "  reason      rejected",
+            "  origin      exchange `orders`, routing key `order.new`",
+            "  before      trap, exchange `in`, routing key `k`, 2023-11-14T22:13:20Z",
+        ];
+        assert!(parts.iter().all(|part| shown.contains(part)), "{shown}");
+        assert_eq!(place(b"x", b"\xfek"), "exchange `x`, routing key 0xfe6b");
     }
 
     #[test]

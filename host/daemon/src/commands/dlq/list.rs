@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use lockgate_message::Value;
 use serde_json::json;
 
 use super::arguments::{By, ListArguments};
@@ -60,7 +59,7 @@ fn cell(letter: &Letter, column: By) -> String {
         By::Pipeline => PIPELINE,
         By::Plugin => PLUGIN,
     };
-    let text = letter.head().headers.get(header).and_then(Value::as_text).unwrap_or("-");
+    let text = letter.text(header).unwrap_or("-");
     // A digest is told by its beginning.
     match text.split_once(" sha256:") {
         Some((plugin, digest)) if digest.len() == 64 && digest.is_ascii() => {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use lockgate_message::Message;
 use lockgate_pipeline::replayable;
 use lockgate_transport::{Outgoing, RoutingKey};
+use lockgate_transport_amqp::RawNames;
 
-use super::letter::{DELIVERY_COUNT, Letter};
+use super::letter::{DELIVERY_COUNT, Letter, Maker, forget_deaths};
 
 /// Where letters go.
 #[derive(Debug)]
@@ -18,21 +19,22 @@ pub(super) enum To {
 }
 
 impl To {
-    /// What is published for a letter.
+    /// What is published for a letter; its names that are no text have a stand-in of `names`.
     ///
     /// # Errors
     /// Why it cannot be, for people.
-    pub(super) fn plan(&self, letter: &Letter) -> Result<Outgoing, String> {
+    pub(super) fn plan(&self, letter: &Letter, names: &RawNames) -> Result<Outgoing, String> {
         let message = message(letter)?;
-        let origin = letter.origin();
+        let text = |(exchange, key)| (names.text(exchange), names.text(key));
+        let origin = letter.origin().map(text);
         let no_origin =
             "it does not say where it came from; give --to, --to-queue or --to-exchange";
         let (exchange, routing_key) = match self {
             Self::Origin => origin.ok_or(no_origin)?,
-            Self::Exchange(exchange, Some(key)) => (exchange.as_str(), key.as_str()),
+            Self::Exchange(exchange, Some(key)) => (exchange.clone(), key.clone()),
             Self::Exchange(exchange, None) => {
-                let own = &letter.head().routing_key;
-                (exchange.as_str(), origin.map_or(own.as_str(), |(_, key)| key))
+                let own = || letter.head().routing_key.clone();
+                (exchange.clone(), origin.map_or_else(own, |(_, key)| key))
             }
         };
         Ok(Outgoing {
@@ -50,14 +52,21 @@ fn message(letter: &Letter) -> Result<Message, String> {
         return unreadable(quarantine.reason);
     }
     let mut message = match letter.open() {
-        None => replayable(&letter.delivery.message),
         Some(opened) => match opened.head {
             Ok(head) => Message::new(head, opened.body),
             Err(why) => return unreadable(why),
         },
+        None if letter.maker() == Maker::Lockgate => replayable(&letter.delivery.message),
+        None => letter.delivery.message.clone(),
     };
-    // The dead-letter queue wrote it, about itself.
-    message.head_mut().headers.remove(DELIVERY_COUNT);
+    let headers = &mut message.head_mut().headers;
+    match letter.maker() {
+        Maker::Broker => forget_deaths(headers),
+        // The dead-letter queue wrote it, about itself.
+        Maker::Lockgate | Maker::Nobody => {
+            headers.remove(DELIVERY_COUNT);
+        }
+    }
     Ok(message)
 }
 
@@ -69,7 +78,7 @@ mod tests {
     use super::*;
 
     fn check(to: &To, letter: &Letter, expected: Result<(&str, &str), &str>) {
-        match (to.plan(letter), expected) {
+        match (to.plan(letter, &RawNames::default()), expected) {
             (Ok(out), Ok(expected)) => assert_eq!((&*out.exchange, out.routing_key()), expected),
             (Err(error), Err(part)) => assert!(error.contains(part), "{error}"),
             (found, expected) => panic!("{found:?} is not {expected:?}"),
@@ -91,7 +100,7 @@ mod tests {
     fn what_is_published_is_the_message_that_died() {
         let mut letter = samples::from_origin("trap");
         letter.delivery.message.head_mut().headers.set(DELIVERY_COUNT, Value::I64(3));
-        let message = To::Origin.plan(&letter).unwrap().message;
+        let message = To::Origin.plan(&letter, &RawNames::default()).unwrap().message;
         let names: Vec<_> = message.head().headers.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["mine"]);
         assert_eq!(message.body(), "body");
@@ -100,11 +109,25 @@ mod tests {
     #[test]
     fn an_envelope_goes_without_itself_or_stays() {
         let letter = samples::envelope(samples::RAW_HEADER);
-        let out = To::Origin.plan(&letter).unwrap();
+        let out = To::Origin.plan(&letter, &RawNames::default()).unwrap();
         assert_eq!((&*out.exchange, out.routing_key()), ("in", "k"));
         assert_eq!(out.message.body(), "inner");
         assert_eq!(out.message.head().headers.get("k"), Some(&Value::Bool(true)));
         assert_eq!(out.message.head().headers.len(), 1);
         check(&To::Origin, &samples::envelope(b"\xff"), Err("cannot be read (malformed)"));
+    }
+
+    /// What the broker dead-lettered goes back to where it came from last, whatever headers it has:
+    /// perhaps it is the letter of another Lockgate, or says so.
+    #[test]
+    fn what_the_broker_dead_lettered_goes_back_as_it_was() {
+        let letter = samples::from_broker();
+        check(&To::Origin, &letter, Ok(("orders", "order.new")));
+        let message = To::Origin.plan(&letter, &RawNames::default()).unwrap().message;
+        let expected = samples::from_origin("trap");
+        assert_eq!(message.head().headers, expected.head().headers);
+        assert_eq!(message.body(), "body");
+        let content_type = message.head().properties.content_type.as_deref();
+        assert_eq!(content_type, Some(lockgate_pipeline::ENVELOPE_CONTENT_TYPE));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lockgate_config::Code;
 use lockgate_message::Settlement;
 use lockgate_transport::{Outgoing, PutError};
+use lockgate_transport_amqp::RawNames;
 use lockgate_transport_amqp::settings::Endpoint;
 use tokio::time::Instant;
 
@@ -30,6 +31,7 @@ struct Replay {
     stayed: Tally,
     /// Why it cannot go on.
     broken: Option<String>,
+    names: Arc<RawNames>,
 }
 
 pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<ExitCode> {
@@ -39,7 +41,7 @@ pub(super) async fn run(arguments: ReplayArguments) -> anyhow::Result<ExitCode> 
     let pace = Pace(arguments.rate.filter(|_| !arguments.dry_run));
     let limit = arguments.limit.unwrap_or(u64::MAX);
     let mut progress = Progress::new(walk.ready().min(limit));
-    let mut replay = Replay::default();
+    let mut replay = Replay { names: sinks.names.clone(), ..Replay::default() };
     let start = Instant::now();
     while replay.broken.is_none() {
         let room = limit.saturating_sub(replay.tried());
@@ -192,7 +194,7 @@ impl Replay {
     ) -> Vec<(Arc<str>, Vec<Letter>, Vec<Outgoing>)> {
         let mut planned: Vec<(Arc<str>, Vec<Letter>, Vec<Outgoing>)> = Vec::new();
         for letter in letters {
-            match to.plan(&letter) {
+            match to.plan(&letter, &self.names) {
                 Err(why) => self.stay(letter, &why, walk),
                 Ok(out) => match planned.iter_mut().find(|(name, ..)| *name == out.exchange) {
                     Some((_, letters, block)) => {
@@ -207,7 +209,9 @@ impl Replay {
     }
 
     fn count_replayed(&mut self, letter: &Letter, outgoing: &Outgoing) {
-        let target = as_text::place(&outgoing.exchange, outgoing.routing_key());
+        let name = |text: &str| self.names.bytes(text.as_bytes()).into_owned();
+        let (exchange, key) = (name(&outgoing.exchange), name(outgoing.routing_key()));
+        let target = as_text::place(&exchange, &key);
         self.replayed.add(vec![letter.reason().to_owned(), target], letter.failed_at(), "");
     }
 

@@ -1,12 +1,13 @@
 //! Sinks: one for each exchange that letters go to, opened when the first one comes.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use lockgate_transport::{ConnectError, Outgoing, PutError, Sink, SinkConnector};
 use lockgate_transport_amqp::settings::Endpoint;
-use lockgate_transport_amqp::{AmqpSink, RouteSettings};
+use lockgate_transport_amqp::{AmqpSink, RawNames, RouteSettings};
 use serde_json::json;
 
 use super::Refused;
@@ -25,11 +26,13 @@ pub(super) struct Sinks {
     endpoint: Endpoint,
     max_body: Option<u64>,
     open: HashMap<String, Opened>,
+    /// Those of exchanges and routing keys that are no text.
+    pub(super) names: Arc<RawNames>,
 }
 
 impl Sinks {
     pub(super) fn new(endpoint: Endpoint, max_body: Option<u64>) -> Self {
-        Self { endpoint, max_body, open: HashMap::new() }
+        Self { endpoint, max_body, open: HashMap::new(), names: Arc::default() }
     }
 
     /// Publishes a block, all of it to `exchange`: one result each.
@@ -74,6 +77,7 @@ impl Sinks {
             }
         };
         let sink = sinks.into_iter().next().context("no sink")?;
+        let sink = sink.with_raw_names(self.names.clone());
         match sink.connect(0).await {
             Ok(sink) => Ok(Ok(sink)),
             Err(ConnectError::FatalRoute(_, why)) => Ok(Err(why)),

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::Refused;
 use super::arguments::PlaceArguments;
 use super::as_text::count;
-use super::letter::{DELIVERY_COUNT, Letter};
+use super::letter::Letter;
 use super::place::{self, Place};
 use super::select::{Answer, Predicate};
 use super::tally::Tally;
@@ -106,8 +106,7 @@ impl Walk {
             numbered.map(|(position, delivery)| Letter { position, delivery }).collect();
         self.looked += letters.len() as u64;
         for letter in &letters {
-            let deliveries = letter.number(DELIVERY_COUNT).unwrap_or(0);
-            self.deliveries = self.deliveries.max(deliveries);
+            self.deliveries = self.deliveries.max(letter.deliveries());
         }
         let Some(predicate) = &mut self.predicate else { return Ok(Some(letters)) };
         let answers = predicate.judge(&letters);
