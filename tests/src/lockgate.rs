@@ -189,6 +189,18 @@ impl Lockgate {
         Ok(())
     }
 
+    /// Lets it have so many bytes of data more than it has now (`RLIMIT_DATA`).
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn limit_data(&self, more: u64) -> Result<()> {
+        let maximum = getrlimit(Resource::Data).maximum;
+        let current = Some(self.memory("VmData")? + more);
+        let pid = Pid::from_child(&self.child);
+        prlimit(Some(pid), Resource::Data, Rlimit { current, maximum })?;
+        Ok(())
+    }
+
     /// SIGTERM, and the status it ends with.
     ///
     /// # Errors
@@ -238,7 +250,8 @@ impl Lockgate {
         self.child.id()
     }
 
-    /// What the kernel says of its memory, bytes: `VmRSS` resident, `VmHWM` the most that ever was.
+    /// What the kernel says of its memory, bytes: `VmRSS` resident, `VmHWM` the most that ever
+    /// was, `VmData` what counts against the limit on data.
     ///
     /// # Errors
     /// When the kernel does not say.
