@@ -234,3 +234,46 @@ fn a_blocked_target_does_not_fill_the_memory() -> Result<()> {
     ensure!(trial.scene.topology().depth(&dead)? == 0, "dead letters");
     trial.host.drain()
 }
+
+/// Large bodies before a target that takes nothing: the prefetch would let in several times the
+/// memory that there is. What is read is bounded by bytes, the connections stay, and when the target
+/// takes messages again all of them come, those too that are larger than the bound.
+#[test]
+fn large_bodies_before_a_blocked_target_do_not_fill_the_memory() -> Result<()> {
+    /// What the bodies in flight, a block at each end and the allocator's slack fit into.
+    const MORE: u64 = 192 << 20;
+    let count = long(80, 200);
+    let mut trial = Trial::start(Scene::shared("bytes")?, |text| {
+        let patient = text
+            .replace("prefetch = 200", "prefetch = 200\nheartbeat = 60")
+            .replace("routing_key =", "confirm_timeout = 600, routing_key =");
+        format!("{patient}\n[delivery]\nin_flight_bytes = \"32MiB\"\n")
+    })?;
+    trial.publish("warm", 500)?;
+    trial.ledger("warm", 500)?.exact()?;
+    trial.host.limit_data(MORE)?;
+    trial.begin();
+    // The target's connection stands still. That is no black hole: the source's goes on.
+    trial.proxy.trouble(Trouble { mute: Some("sink"), ..Trouble::default() });
+    let scene = &trial.scene;
+    scene.publish("large", count).pass().with("--kind=large").with("--block=1").run()?;
+    until("as many as there is room for to be in flight", Deadline::after(60), || {
+        trial.host.alive()?;
+        let in_flight = trial.host.metric(&["lockgate_in_flight{", scene.name()])?;
+        Ok((in_flight >= 7.0).then_some(()))
+    })?;
+    // The broker has sent all that the prefetch allows, and what is not read waits with it.
+    let source = scene.named("in");
+    until("the broker to have sent all", Deadline::after(60), || {
+        Ok((trial.scene.topology().depth(&source)? == 0).then_some(()))
+    })?;
+    trial.host.alive()?;
+    let in_flight = trial.host.metric(&["lockgate_in_flight{", trial.scene.name()])?;
+    ensure!(in_flight <= 8.0, "{in_flight} of 4 MB in flight");
+    let reconnects = ["lockgate_transport_reconnects_total{", trial.scene.name()];
+    ensure!(trial.host.metric(&reconnects)? == 0.0, "connections were lost");
+    trial.proxy.heal();
+    trial.ledger("large", count)?.exact()?;
+    ensure!(trial.host.metric(&reconnects)? == 0.0, "connections were lost");
+    trial.host.drain()
+}

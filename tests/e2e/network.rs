@@ -1,9 +1,9 @@
 //! The network between daemon and broker goes bad without closing anything, and gets well again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use lockgate_tests::{Deadline, Scene, Thin, Trouble, long, until};
+use lockgate_tests::{Deadline, Scene, Thin, Trouble, long, report, until};
 
 use crate::trial::Trial;
 
@@ -69,6 +69,40 @@ fn a_slow_network_is_no_trouble() -> Result<()> {
     trial.proxy.trouble(Trouble { thin: Some(thin), ..Trouble::default() });
     trial.publish("thin", count)?;
     trial.ledger("thin", count)?.exact()?;
+    ensure!(trial.host.ready() == Some(true), "not ready");
+    ensure!(trial.complaints().is_empty(), "{:?}", trial.complaints());
+    trial.host.drain()
+}
+
+/// A line of 1.25 MB/s, on which one body takes longer than the time for a confirm: as long as bytes
+/// move, nothing is given up, not to the target and not from the source.
+#[test]
+fn large_bodies_cross_a_slow_line_once() -> Result<()> {
+    let count = long(4, 20);
+    let edit = |text: String| {
+        heartbeats(text).replace("routing_key =", "confirm_timeout = 2, routing_key =")
+    };
+    let mut trial = Trial::start(Scene::shared("slow-line")?, edit)?;
+    trial.begin();
+    let thin = Thin { bytes: 16 << 10, pause: Duration::from_millis(13) };
+    trial.proxy.trouble(Trouble { thin: Some(thin), ..Trouble::default() });
+    let publish = |run: &str, count, size: u64| {
+        let publish = trial.scene.publish(run, count).pass().with("--kind=large");
+        let start = Instant::now();
+        publish.with(&format!("--size={size}")).with("--block=1").run()?;
+        trial.ledger(run, count)?.exact()?;
+        let seconds = start.elapsed().as_secs_f64();
+        let rate = (count * size) as f64 / seconds / 1e6;
+        report(&format!("{count} bodies of {size} bytes: {seconds:.1} s, {rate:.2} MB/s"));
+        Ok::<(), anyhow::Error>(())
+    };
+    publish("large", count, 4_000_000)?;
+    if count == 20 {
+        publish("larger", 2, 14_000_000)?;
+    }
+    let name = trial.scene.name();
+    let lost = trial.host.metric(&["lockgate_transport_reconnects_total{", name])?;
+    ensure!(lost == 0.0, "{lost} reconnects");
     ensure!(trial.host.ready() == Some(true), "not ready");
     ensure!(trial.complaints().is_empty(), "{:?}", trial.complaints());
     trial.host.drain()

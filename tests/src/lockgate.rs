@@ -230,7 +230,21 @@ impl Lockgate {
             Some(room) => Some(self.memory("VmSize")? + room),
             None => maximum,
         };
-        prlimit(Some(Pid::from_child(&self.child)), Resource::As, Rlimit { current, maximum })?;
+        self.limit(Resource::As, Rlimit { current, maximum })
+    }
+
+    /// Lets it have so many bytes of data more than it has now (`RLIMIT_DATA`).
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn limit_data(&self, more: u64) -> Result<()> {
+        let maximum = getrlimit(Resource::Data).maximum;
+        let current = Some(self.memory("VmData")? + more);
+        self.limit(Resource::Data, Rlimit { current, maximum })
+    }
+
+    fn limit(&self, what: Resource, limit: Rlimit) -> Result<()> {
+        prlimit(Some(Pid::from_child(&self.child)), what, limit)?;
         Ok(())
     }
 
@@ -283,7 +297,8 @@ impl Lockgate {
         self.child.id()
     }
 
-    /// What the kernel says of its memory, bytes: `VmRSS` resident, `VmHWM` the most that ever was.
+    /// What the kernel says of its memory, bytes: `VmRSS` resident, `VmHWM` the most that ever
+    /// was, `VmData` what counts against the limit on data.
     ///
     /// # Errors
     /// When the kernel does not say.

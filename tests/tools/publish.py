@@ -23,7 +23,8 @@ def arguments():
     parser.add_argument("--key", required=True, help="routing key")
     parser.add_argument("--run", required=True, help="names this run in every message")
     parser.add_argument("--count", type=int, required=True)
-    parser.add_argument("--kind", choices=["varied", "orders", "small", "letters", "pages"], default="varied")
+    parser.add_argument("--kind", choices=["varied", "orders", "small", "letters", "pages", "large"], default="varied")
+    parser.add_argument("--size", type=int, default=4_000_000, help="bytes of a large body")
     parser.add_argument("--rate", type=float, default=0, help="messages a second; 0: no limit")
     parser.add_argument("--block", type=int, default=200, help="messages a transaction")
     parser.add_argument("--bad-key", help="routing key of every tenth message")
@@ -42,6 +43,8 @@ def body(options, seq):
         return b"%s%d" % ((poison if seq % 40 == 39 else "p").encode(), seq)
     if options.kind == "pages":
         return b"%08d" % seq * 512
+    if options.kind == "large":
+        return b"%08d" % seq * (options.size // 8)
     dice = random.Random(f"{options.seed}/body/{seq}")
     if options.kind == "small":
         return b'{"seq":%d,"fill":"%s"}' % (seq, b"x" * dice.randrange(0, 200))

@@ -75,6 +75,7 @@ fn everything_comes_through() {
     assert_eq!(spec.delivery.retry.wait, Wait::Queue);
     assert_eq!(spec.delivery.drain_timeout, Duration::from_secs(10));
     assert_eq!(spec.delivery.in_flight, Some(500));
+    assert_eq!(spec.delivery.in_flight_bytes, Some(32 << 20));
     assert_eq!(spec.batch.max, 32);
     assert_eq!(spec.route("default").unwrap().target.kind, "http");
     assert_eq!(spec.dead_letter.unwrap().kind, "memory");

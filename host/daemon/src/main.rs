@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod exit;
 mod logging;
+mod memory;
 mod metrics;
 mod plugins;
 mod report;

@@ -86,6 +86,11 @@ impl Places {
             .help("mend the file or the broker; `lockgate check --broker` tells whether it fits")
     }
 
+    /// What the broker was found to lose at the source.
+    pub(crate) fn risk(&self, text: &str) -> Diagnostic {
+        self.source.diagnostic(Code::MayLoseInCrashes, "queue", text)
+    }
+
     /// Why a stage cannot be opened.
     pub(crate) fn stage_refusal(&self, text: &str) -> Diagnostic {
         self.pipeline.diagnostic(Code::BadModule, "stage", text)
@@ -120,6 +125,8 @@ fn warn<'a>(
 pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<Diagnostic>> {
     let section = &spec.source.settings;
     let mut warnings = Vec::new();
+    let ordered = spec.delivery.order != lockgate_config::Order::None;
+    let bytes = crate::memory::in_flight(spec.delivery.in_flight_bytes);
     let (source, prefetch, default, queue): (Arc<dyn SourceConnector>, _, _, String) =
         match spec.source.kind.as_str() {
             "amqp" => {
@@ -127,7 +134,11 @@ pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<
                 let endpoint = settings.endpoint().map_err(|errors| explain(section, &errors))?;
                 let (prefetch, queue) = (settings.prefetch, settings.queue.clone());
                 warnings.extend(warn(section, &settings.risks()));
-                if spec.delivery.order != lockgate_config::Order::None && !settings.is_alone() {
+                if let Some(risk) = settings.crash_risk() {
+                    let code = Code::MayLoseInCrashes;
+                    warnings.push(section.diagnostic(code, &risk.path, &risk.message));
+                }
+                if ordered && !settings.is_alone() {
                     let text = "another consumer of the queue would break the order";
                     warnings.push(section.diagnostic(Code::MayReorder, "queue", text).help(
                         "set `exclusive = true`, or declare the queue with \
@@ -136,13 +147,18 @@ pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<
                 }
                 let source = AmqpSource::new(settings);
                 let source = source.map_err(|errors| explain(section, &errors))?;
-                (Arc::new(source), prefetch.into(), Some(endpoint), queue)
+                (
+                    Arc::new(source.bounded(bytes).ordered(ordered)),
+                    prefetch.into(),
+                    Some(endpoint),
+                    queue,
+                )
             }
             _ => {
                 let settings: memory::SourceSettings = section.parse()?;
                 let (prefetch, queue) = (settings.prefetch.into(), settings.queue.clone());
                 let source = MemorySourceConnector::new(&brokers.memory, settings);
-                (Arc::new(source), prefetch, None, queue)
+                (Arc::new(source.bounded(bytes)), prefetch, None, queue)
             }
         };
     let ends: Vec<(&str, &Endpoint)> = spec

@@ -32,6 +32,9 @@ use sinks::pause;
 /// most this many a lane, twice as many where stages keep state. Blocks of 256 were measured to
 /// reach the broker's limit.
 const BLOCK: usize = 256;
+/// Most bytes of bodies to publish in one block, but always one batch: what a slow line carries in
+/// seconds, so that acks do not wait for minutes.
+const BLOCK_BYTES: usize = 4 << 20;
 /// Puts of one copy without an answer, after which it is put alone: if it is what makes a broker
 /// close the channel, the sink can tell then.
 const SUSPECT: u32 = 3;
@@ -106,6 +109,12 @@ struct Letters {
     stuck: bool,
 }
 
+/// Bytes of the bodies that jobs publish.
+fn size(jobs: &[Job]) -> usize {
+    let copies = jobs.iter().flat_map(|job| &job.copies);
+    copies.map(|copy| copy.outgoing.message.body().len()).sum()
+}
+
 impl Dispatcher {
     pub(crate) fn new(
         sinks: Sinks,
@@ -121,8 +130,10 @@ impl Dispatcher {
     /// Runs until the lane's thread has ended and its last job is settled.
     pub(crate) async fn run(mut self, mut jobs: mpsc::Receiver<Vec<Job>>) {
         while let Some(mut block) = self.next(&mut jobs).await {
-            while block.len() < BLOCK {
+            let mut bytes = size(&block);
+            while block.len() < BLOCK && bytes < BLOCK_BYTES {
                 let Ok(more) = jobs.try_recv() else { break };
+                bytes += size(&more);
                 block.extend(more);
             }
             self.carry_out(block).await;

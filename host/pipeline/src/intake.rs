@@ -159,7 +159,13 @@ impl Intake {
             };
             let Some(result) = step else {
                 stopping = true;
-                source.cancel().await;
+                tokio::select! {
+                    // The answer is behind all that a slow line still carries.
+                    () = source.cancel() => {}
+                    _ = abandon.wait_for(|phase| *phase == Phase::Abandon) => {
+                        return Ended::Drained;
+                    }
+                }
                 self.given_back(LaneQueue::drain);
                 continue;
             };

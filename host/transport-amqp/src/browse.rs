@@ -20,7 +20,7 @@ use lockgate_message::Delivery;
 use lockgate_transport::{ConnectError, SourceError};
 
 use crate::connection::{Link, ok};
-use crate::guard::Inbox;
+use crate::guard::{Budget, Inbox};
 use crate::settings::Endpoint;
 use crate::settle::Settler;
 use crate::source::hand_out;
@@ -84,7 +84,7 @@ impl Browser {
     /// # Errors
     /// As connecting a source.
     pub async fn open(endpoint: &Endpoint, queue: &str) -> Result<Self, ConnectError> {
-        let inbox = Arc::new(Inbox::new(PAGE_MAX));
+        let inbox = Arc::new(Inbox::new(PAGE_MAX, Arc::new(Budget::new(usize::MAX))));
         let purpose = format!("browser {queue}");
         let link = Link::open(endpoint, &purpose, Some(inbox.clone())).await?;
         let topology = Topology { endpoint, link: &link };

@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use crate::fault;
 use crate::guard::{Fate, Inbox, pump};
+use crate::meter::{Moved, give_up_after, moved};
 use crate::raw_names::RawNames;
 use crate::settings::Endpoint;
 use crate::socket::Socket;
@@ -27,6 +28,15 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(10);
 
 /// How often a connection that owes an answer is looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often it is looked whether bytes move. A line that carries less than two heartbeats in this
+/// time counts as dead.
+pub(crate) const PROGRESS: Duration = Duration::from_millis(500);
+/// Most deadlines that an answer may take while bytes move: those of other lanes move too, and
+/// would hide for ever that the broker answers nothing.
+const MOST: u32 = 30;
+/// Bytes that a socket pair and a pump may hold: more than the default of Linux for the one
+/// (208 KiB) and the buffers of the other.
+const BETWEEN: u64 = 512 << 10;
 /// Time for the client to notice that the peer hung up.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -56,8 +66,22 @@ impl Drop for Link {
 /// a connection whose owner gave up.
 #[derive(Debug)]
 struct Cut {
+    /// What the client reads and writes.
     socket: TcpStream,
+    /// The broker's socket, which is the same where nothing stands between.
+    broker: Arc<TcpStream>,
     pump: Option<AbortHandle>,
+}
+
+/// Shuts the broker's socket down when its pump ends, however that comes: closing it there is not
+/// enough, for a second descriptor of it is open for counting.
+struct HangUp(Arc<TcpStream>);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        // Already closed is as good.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
 }
 
 impl Link {
@@ -103,7 +127,11 @@ impl Link {
         let fate = Arc::new(Fate::default());
         let socket = Socket::connect(endpoint).await?;
         let local = |error: io::Error| ConnectError::Retry(format!("{endpoint}: {error}"));
+        let consumes = inbox.is_some();
         let cut = attach(socket, inbox, names, &fate).map_err(local)?;
+        if let Some(heartbeat) = endpoint.uri.query.heartbeat.filter(|_| consumes) {
+            give_up_after(&cut.broker, 2 * Duration::from_secs(heartbeat.into()));
+        }
         let stream = cut.socket.try_clone().map_err(local)?;
         let name = format!("{} {purpose}", endpoint.name);
         let properties = ConnectionProperties::default().with_connection_name(name.into());
@@ -127,23 +155,62 @@ impl Link {
         Ok(Self { connection, fate, condemned, bell, watch: None, cut })
     }
 
-    /// Awaits the broker's answer to one request. After none within `deadline` the connection is
+    /// Awaits the broker's answer to one request. After none within `deadline`, counted from when
+    /// bytes last moved, for what goes before it on a slow line takes its time, the connection is
     /// not to be used again.
     pub(crate) async fn answer<T>(
         &self,
         deadline: Duration,
         request: impl Future<Output = lapin::Result<T>>,
     ) -> lapin::Result<T> {
+        self.answer_unless(deadline, request, || false).await
+    }
+
+    /// As [`Link::answer`]; time does not count in which the broker is `excused`.
+    pub(crate) async fn answer_unless<T>(
+        &self,
+        deadline: Duration,
+        request: impl Future<Output = lapin::Result<T>>,
+        excused: impl Fn() -> bool,
+    ) -> lapin::Result<T> {
         let late = tokio::select! {
             answer = request => return answer,
             gone = hung_up(&self.cut.socket) => gone,
-            () = tokio::time::sleep(deadline) => {
+            () = self.stands_still(deadline, excused) => {
                 let text = format!("no answer from the broker within {deadline:?}");
                 io::Error::new(io::ErrorKind::TimedOut, text)
             }
         };
         self.condemn();
         Err(late.into())
+    }
+
+    /// Waits until no bytes have moved for `deadline`, or until it has passed [`MOST`] times.
+    async fn stands_still(&self, deadline: Duration, excused: impl Fn() -> bool) {
+        let (mut still, mut all) = (Duration::ZERO, Duration::ZERO);
+        let mut before = self.moved();
+        while still < deadline && all < deadline * MOST {
+            let look = PROGRESS.min(deadline - still);
+            tokio::time::sleep(look).await;
+            if excused() {
+                continue;
+            }
+            let now = self.moved();
+            still = if now.is_beyond(&before) { Duration::ZERO } else { still + look };
+            all += look;
+            before = now;
+        }
+    }
+
+    /// How far the bytes have got.
+    pub(crate) fn moved(&self) -> Moved {
+        moved(&self.cut.broker)
+    }
+
+    /// Most bytes between the client and the broker's socket: those in the socket pair and in the
+    /// pump.
+    pub(crate) fn between(&self) -> u64 {
+        if self.cut.pump.is_some() { BETWEEN } else { 0 }
     }
 
     /// Lets nobody take it for live any more: what left one thing unanswered may leave all.
@@ -220,22 +287,26 @@ fn attach(
     names: Option<Arc<RawNames>>,
     fate: &Arc<Fate>,
 ) -> io::Result<Cut> {
+    let broker = Arc::new(socket.below()?);
     let (socket, tls) = match socket {
         Socket::Plain(tcp) if inbox.is_none() && names.is_none() => {
-            return Ok(Cut { socket: tcp.into_std()?, pump: None });
+            return Ok(Cut { socket: tcp.into_std()?, broker, pump: None });
         }
         Socket::Plain(tcp) => (Some(tcp), None),
         Socket::Tls(tls) => (None, Some(tls)),
     };
     let (near, far) = UnixStream::pair()?;
     let far = TcpStream::from(OwnedFd::from(far.into_std()?));
-    let fate = fate.clone();
-    let task = match (socket, tls) {
-        (Some(tcp), _) => tokio::spawn(pump(tcp, near, inbox, names, fate)),
-        (None, Some(tls)) => tokio::spawn(pump(tls, near, inbox, names, fate)),
-        (None, None) => return Err(io::ErrorKind::NotConnected.into()),
-    };
-    Ok(Cut { socket: far, pump: Some(task.abort_handle()) })
+    let (fate, hang_up) = (fate.clone(), HangUp(broker.clone()));
+    let task = tokio::spawn(async move {
+        let _hang_up = hang_up;
+        match (socket, tls) {
+            (Some(tcp), _) => pump(tcp, near, inbox, names, fate).await,
+            (None, Some(tls)) => pump(tls, near, inbox, names, fate).await,
+            (None, None) => {}
+        }
+    });
+    Ok(Cut { socket: far, broker, pump: Some(task.abort_handle()) })
 }
 
 impl Drop for Cut {

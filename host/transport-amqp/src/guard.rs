@@ -10,6 +10,7 @@
 //! Reading deliveries here is also the shortest way: no second parse, no copy through the
 //! client's thread, and header order and duplicate keys are kept.
 
+mod budget;
 mod cursor;
 mod deliver;
 mod frame;
@@ -17,11 +18,12 @@ mod head;
 mod inbox;
 mod pump;
 
+pub(crate) use budget::Budget;
 pub(crate) use head::DEPTH_MAX;
 pub(crate) use inbox::Inbox;
 pub(crate) use pump::{Fate, pump};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use lockgate_message::{Head, Message, Quarantine};
 
 use deliver::Deliver;
@@ -124,7 +126,7 @@ struct Content {
     message: Message,
     quarantine: Option<Box<Quarantine>>,
     remaining: u64,
-    body: BytesMut,
+    body: Vec<u8>,
 }
 
 impl Guard {
@@ -164,6 +166,12 @@ impl Guard {
     /// Whether a delivery was ever begun: the connection is set up and consumes.
     fn consumes(&self) -> bool {
         self.last.is_some()
+    }
+
+    /// Bytes of the body that is being read, as its header announces them; else 0.
+    fn announced(&self) -> usize {
+        let content = self.current.as_ref().and_then(|partial| partial.content.as_ref());
+        content.map_or(0, |content| content.body.len() + content.remaining as usize)
     }
 
     /// Whether the frame belongs to a delivery, which it then advances.
@@ -224,7 +232,7 @@ impl Guard {
             message: Message::new(head, Bytes::new()),
             quarantine,
             remaining: size,
-            body: BytesMut::with_capacity(size.min(BODY_RESERVE) as usize),
+            body: Vec::with_capacity(size.min(BODY_RESERVE) as usize),
         });
         self.finish(taken);
         Ok(true)
@@ -238,7 +246,14 @@ impl Guard {
             .remaining
             .checked_sub(frame.payload.len() as u64)
             .ok_or(GuardError::Broken("body longer than announced"))?;
-        content.body.extend_from_slice(frame.payload);
+        let body = &mut content.body;
+        if body.capacity() - body.len() < frame.payload.len() {
+            // Doubled, but never above what was announced: half of it would stay unused for as
+            // long as the message lives.
+            let all = frame.payload.len() + content.remaining as usize;
+            body.reserve_exact(all.min(body.len().max(frame.payload.len())));
+        }
+        body.extend_from_slice(frame.payload);
         self.finish(taken);
         Ok(true)
     }
@@ -248,7 +263,7 @@ impl Guard {
         let whole = |p: &mut Partial| p.content.as_ref().is_some_and(|c| c.remaining == 0);
         if let Some(Partial { deliver, content: Some(content), .. }) = self.current.take_if(whole) {
             let mut message = content.message;
-            message.set_body(content.body.freeze());
+            message.set_body(content.body);
             taken.push(Taken {
                 tag: deliver.tag,
                 redelivered: deliver.redelivered,

@@ -11,6 +11,7 @@ pub mod settings;
 mod connection;
 mod fault;
 mod guard;
+mod meter;
 mod socket;
 mod topology;
 

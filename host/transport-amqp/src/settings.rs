@@ -9,7 +9,9 @@ mod endpoint;
 mod risks;
 mod secret;
 
-use lockgate_transport::declare::{Arguments, DeclareSource, DeclareTarget, SettingsError};
+use lockgate_transport::declare::{
+    Arguments, DeclareQueue, DeclareSource, DeclareTarget, SettingsError,
+};
 use serde::Deserialize;
 
 pub(crate) use arguments::field_table;
@@ -139,6 +141,11 @@ impl SourceSettings {
             check_declared(declare, &mut errors);
         }
         errors
+    }
+
+    /// How the file declares the queue, if it does.
+    pub(crate) fn declared(&self) -> Option<&DeclareQueue> {
+        self.declare.as_ref()?.queue.as_ref()
     }
 
     /// Where to connect.

@@ -36,6 +36,8 @@ pub(crate) struct Settler {
 struct Inbound {
     handed: Vec<u64>,
     settled: Vec<(u64, Settlement)>,
+    /// Handed out in all.
+    all: u64,
     /// Handed out and not settled, whether the task has seen it or not.
     open: usize,
     /// The task will look again soon by itself: only a full block or the last one is urgent.
@@ -96,7 +98,9 @@ impl Settler {
         let mut inbound = self.lock();
         let before = inbound.handed.len();
         inbound.handed.extend(tags);
-        inbound.open += inbound.handed.len() - before;
+        let count = inbound.handed.len() - before;
+        inbound.open += count;
+        inbound.all += count as u64;
     }
 
     /// The broker will not hear of anything more: settling is pointless.
@@ -116,6 +120,12 @@ impl Settler {
     /// Deliveries handed out and not settled.
     pub(crate) fn open(&self) -> usize {
         self.lock().open
+    }
+
+    /// Deliveries settled since the start.
+    pub(crate) fn settled(&self) -> u64 {
+        let inbound = self.lock();
+        inbound.all.saturating_sub(inbound.open as u64)
     }
 
     /// Why the task ended before its time.

@@ -1,6 +1,7 @@
 //! Socket: TCP, and TLS over it where the endpoint says so.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +23,15 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// The TCP socket, below whatever stands on it: for counting, and for shutting it down.
+    pub(crate) fn below(&self) -> io::Result<std::net::TcpStream> {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        };
+        Ok(tcp.as_fd().try_clone_to_owned()?.into())
+    }
+
     /// Connects. Has no deadline of its own.
     pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Self, ConnectError> {
         let authority = &endpoint.uri.authority;

@@ -1,6 +1,10 @@
 //! Topology: queues, exchanges and bindings, declared where the settings say so and verified
 //! otherwise.
 
+mod nature;
+
+pub(crate) use nature::Nature;
+
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};

@@ -29,3 +29,5 @@ mod proxy;
 mod raw;
 #[path = "broker/support.rs"]
 mod support;
+#[path = "broker/window.rs"]
+mod window;

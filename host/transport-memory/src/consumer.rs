@@ -25,10 +25,23 @@ pub(crate) enum Standing {
     Evicted,
 }
 
+/// What a consumer may have unsettled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    /// Most messages; at least one.
+    pub(crate) prefetch: u16,
+    /// It is sent no more while it has so many bytes of bodies.
+    pub(crate) bytes: usize,
+}
+
 pub(crate) struct Consumer {
     pub(crate) serial: u64,
     pub(crate) queue: usize,
     prefetch: usize,
+    /// Most bytes of bodies unsettled, before one more is sent.
+    bytes_max: usize,
+    /// Bytes of the bodies of `unsettled`.
+    bytes: usize,
     pub(crate) standing: Standing,
     /// Unsettled messages; a delivery tag is a place in it. Never more than the prefetch.
     unsettled: Slab<Entry>,
@@ -40,11 +53,13 @@ pub(crate) struct Consumer {
 }
 
 impl Consumer {
-    pub(crate) fn new(serial: u64, queue: usize, prefetch: u16, live: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(serial: u64, queue: usize, window: Window, live: Arc<AtomicBool>) -> Self {
         Self {
             serial,
             queue,
-            prefetch: prefetch.into(),
+            prefetch: window.prefetch.max(1).into(),
+            bytes_max: window.bytes,
+            bytes: 0,
             standing: Standing::Active,
             unsettled: Slab::new(),
             sent: VecDeque::new(),
@@ -54,11 +69,12 @@ impl Consumer {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.unsettled.len() < self.prefetch
+        self.unsettled.len() < self.prefetch && (self.bytes == 0 || self.bytes < self.bytes_max)
     }
 
     /// Hands it a message; the caller wakes it.
-    pub(crate) fn send(&mut self, entry: Entry) -> Option<Waker> {
+    pub(crate) fn send(&mut self, mut entry: Entry) -> Option<Waker> {
+        self.bytes += entry.message().body().len();
         self.sent.push_back(self.unsettled.insert(entry));
         self.waker.take()
     }
@@ -79,7 +95,9 @@ impl Consumer {
     }
 
     pub(crate) fn settle(&mut self, tag: u64) -> Option<Entry> {
-        self.unsettled.try_remove(usize::try_from(tag).ok()?)
+        let mut entry = self.unsettled.try_remove(usize::try_from(tag).ok()?)?;
+        self.bytes = self.bytes.saturating_sub(entry.message().body().len());
+        Some(entry)
     }
 
     /// Who to wake when something is sent or the standing changes.

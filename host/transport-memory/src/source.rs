@@ -10,18 +10,25 @@ use async_trait::async_trait;
 use lockgate_message::{AckHandle, Delivery, Settle, Settlement};
 use lockgate_transport::{ConnectError, Source, SourceConnector, SourceError};
 
-use crate::consumer::{ConsumerId, Standing};
+use crate::consumer::{ConsumerId, Standing, Window};
 use crate::{Broker, SourceSettings};
 
 /// Makes sources on one queue.
 pub struct MemorySourceConnector {
     broker: Broker,
     settings: SourceSettings,
+    bytes: usize,
 }
 
 impl MemorySourceConnector {
     pub fn new(broker: &Broker, settings: SourceSettings) -> Self {
-        Self { broker: broker.clone(), settings }
+        Self { broker: broker.clone(), settings, bytes: usize::MAX }
+    }
+
+    /// Takes on only while the bodies of what is not settled have less than so many bytes.
+    #[must_use]
+    pub fn bounded(self, in_flight_bytes: usize) -> Self {
+        Self { bytes: in_flight_bytes, ..self }
     }
 }
 
@@ -42,9 +49,10 @@ impl SourceConnector for MemorySourceConnector {
         self.settings.apply(&self.broker).map_err(fatal)?;
         let live = Arc::new(AtomicBool::new(true));
         let SourceSettings { queue, prefetch, .. } = &self.settings;
+        let window = Window { prefetch: *prefetch, bytes: self.bytes };
         let id = self
             .broker
-            .with(|state| state.subscribe(queue, *prefetch, live.clone()))
+            .with(|state| state.subscribe(queue, window, live.clone()))
             .map_err(fatal)?;
         let subscription = Arc::new(Subscription { broker: self.broker.clone(), id, live });
         Ok(Box::new(MemorySource(subscription)))

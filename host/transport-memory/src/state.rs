@@ -15,7 +15,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use crate::arguments::Limits;
-use crate::consumer::{Consumer, ConsumerId, Standing};
+use crate::consumer::{Consumer, ConsumerId, Standing, Window};
 use crate::faults::Switches;
 use crate::queue::Queue;
 use crate::timer::{Deadlines, Due};
@@ -145,7 +145,7 @@ impl State {
     pub(crate) fn subscribe(
         &mut self,
         queue: &str,
-        prefetch: u16,
+        window: Window,
         live: Arc<AtomicBool>,
     ) -> Result<ConsumerId, BrokerError> {
         let queue_at = self.topology.queue(queue)?;
@@ -154,7 +154,7 @@ impl State {
         }
         self.last_serial += 1;
         let serial = self.last_serial;
-        let at = self.consumers.insert(Consumer::new(serial, queue_at, prefetch.max(1), live));
+        let at = self.consumers.insert(Consumer::new(serial, queue_at, window, live));
         if let Some(queue) = self.queues.get_mut(queue_at) {
             queue.consumers.push_back(at);
         }

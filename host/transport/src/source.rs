@@ -17,6 +17,12 @@ pub trait SourceConnector: Send + Sync {
     /// nothing.
     async fn check(&self) -> Result<(), ConnectError>;
 
+    /// What only the broker knew and may lose messages, once it was asked: by the first connect or
+    /// check.
+    fn found(&self) -> Option<String> {
+        None
+    }
+
     /// What it connects to, for people: no credentials.
     fn describe(&self) -> String;
 }

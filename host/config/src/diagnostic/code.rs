@@ -97,6 +97,7 @@ codes! {
     BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";
     MayLose 703 Warning "With these settings the broker can lose messages, whatever Lockgate does.";
     MayReorder 704 Warning "The pipeline keeps messages in order, but nothing keeps a second consumer of its queue away, and two consumers overtake each other.";
+    MayLoseInCrashes 708 Warning "The source is a quorum queue with a delivery limit (20 from RabbitMQ 4 on, unless set) and without a dead-letter exchange. It drops a message after so many failed deliveries, and each death of a host is one for all that the host had in hand. Give the queue an `x-dead-letter-exchange`, by declaration or policy. A policy that does so already cannot be seen from here: then ignore this.";
 
     UnknownQueue 801 Error "Which queue holds the dead letters is not known: `[dead_letter]` declares none, or several. Name it with `--queue`.";
     NotBrowsable 802 Error "The pipeline has no `[dead_letter]`, or one that is no RabbitMQ: there is nothing that could be looked at later. `--url` and `--queue` name a queue without a pipeline file.";

@@ -8,7 +8,7 @@ use super::{endpoint, within};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::section::Section;
 use crate::spec::{Backoff, DeliverySpec, KeySource, Order, RetryPolicy, RetrySpec, Wait};
-use crate::units::{Time, TimeRange};
+use crate::units::{ByteSize, Time, TimeRange};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -18,6 +18,7 @@ struct RawDelivery {
     id: Option<String>,
     drain_timeout: Option<Time>,
     in_flight: Option<u32>,
+    in_flight_bytes: Option<ByteSize>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +78,10 @@ pub(super) fn parse(root: &Section, diagnostics: &mut Vec<Diagnostic>) -> Delive
     // The most that a prefetch of AMQP can say.
     within(&section, "in_flight", raw.in_flight, 1..=65_535, &mut 0, diagnostics);
     spec.in_flight = raw.in_flight;
+    let sizes = ByteSize(64 << 10)..=ByteSize(64 << 30);
+    let given = raw.in_flight_bytes;
+    within(&section, "in_flight_bytes", given, sizes, &mut ByteSize(0), diagnostics);
+    spec.in_flight_bytes = given.map(|ByteSize(bytes)| bytes);
     spec
 }
 

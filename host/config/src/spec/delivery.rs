@@ -17,6 +17,9 @@ pub struct DeliverySpec {
     pub drain_timeout: Duration,
     /// The most messages taken and not yet settled, where the file limits it. 1 to 65,535.
     pub in_flight: Option<u32>,
+    /// The most bytes of messages read from the source and still in memory, where the file says.
+    /// 64 KiB to 64 GiB; one message is always read, however large.
+    pub in_flight_bytes: Option<u64>,
 }
 
 /// Which messages must stay in the order in which they came.
@@ -128,6 +131,7 @@ impl Default for DeliverySpec {
             id: None,
             drain_timeout: Duration::from_secs(30),
             in_flight: None,
+            in_flight_bytes: None,
         }
     }
 }

@@ -57,6 +57,7 @@ async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
         if let Err(error) = parts.source.check().await {
             found.push(places.refusal(None, &error));
         }
+        found.extend(parts.source.found().map(|risk| places.risk(&risk)));
     }
     found
 }

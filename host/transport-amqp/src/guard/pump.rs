@@ -109,7 +109,22 @@ async fn guarded(
     let mut buffer = BytesMut::with_capacity(2 * READ);
     let (mut out, mut taken) = (Vec::new(), Vec::new());
     let mut sign = Instant::now();
-    while broker.read_buf(&mut buffer).await? > 0 {
+    loop {
+        // Too much of what was read is still in memory. The broker's bytes stay with it meanwhile,
+        // its heartbeats among them, so the client is told that it lives. That it does shows in its
+        // taking ours: else the kernel ends the connection (see `meter::give_up_after`).
+        while guard.consumes() && !inbox.has_room(guard.announced()) {
+            inbox.hold(true);
+            let _ = tokio::time::timeout(SIGN_OF_LIFE, inbox.room(guard.announced())).await;
+            if sign.elapsed() >= SIGN_OF_LIFE {
+                lapin.write_all(&HEARTBEAT).await?;
+                sign = Instant::now();
+            }
+        }
+        inbox.hold(false);
+        if broker.read_buf(&mut buffer).await? == 0 {
+            return Ok(());
+        }
         let used = guard.feed(&buffer, &mut out, &mut taken);
         let used = used.and_then(|used| {
             if taken.is_empty() { Ok(used) } else { inbox.push(&mut taken).map(|()| used) }
@@ -131,5 +146,4 @@ async fn guarded(
         }
         buffer.reserve(READ);
     }
-    Ok(())
 }

@@ -1,5 +1,7 @@
 //! The guard fed with whole, cut, nested and broken streams.
 
+use std::sync::Arc;
+
 use lockgate_message::{Head, Properties, Table, Value};
 use proptest::prelude::*;
 
@@ -440,7 +442,7 @@ fn a_channel_closed_in_the_middle_of_a_delivery_is_told() {
 
 #[test]
 fn a_flood_is_an_error() {
-    let inbox = Inbox::new(2);
+    let inbox = Inbox::new(2, Arc::new(Budget::new(usize::MAX)));
     let taken =
         |tag| Taken { tag, redelivered: false, message: Message::default(), quarantine: None };
     assert_eq!(inbox.push(&mut vec![taken(1), taken(2)]), Ok(()));

@@ -3,6 +3,7 @@
 use lockgate_transport::declare::{Argument, Arguments, SettingsError};
 
 use super::{RouteSettings, SourceSettings};
+use crate::topology::Nature;
 
 impl SourceSettings {
     /// What may lose messages at the source; each with the way out.
@@ -11,18 +12,19 @@ impl SourceSettings {
         if let Some(queue) = self.declare.as_ref().and_then(|declare| declare.queue.as_ref()) {
             let (path, arguments) = ("declare.queue", &queue.arguments);
             judge_queue(&mut risks, path, queue.durable, arguments);
-            let limited = ["x-delivery-limit", "x-dead-letter-exchange"];
-            if is_quorum(arguments) && !limited.iter().any(|key| arguments.0.contains_key(*key)) {
-                let text = "from RabbitMQ 4 on, a quorum queue drops a message after 20 failed \
-                            deliveries; set x-dead-letter-exchange, or x-delivery-limit";
-                risks.push(SettingsError::new(format!("{path}.arguments"), text));
-            }
         }
         risks
     }
 }
 
 impl SourceSettings {
+    /// What a host that dies again and again may lose at a quorum queue that the file declares; with
+    /// the way out.
+    pub fn crash_risk(&self) -> Option<SettingsError> {
+        let risk = Nature::declared(&self.declared()?.arguments)?.risk()?;
+        Some(SettingsError::new("declare.queue.arguments", risk))
+    }
+
     /// Whether the broker keeps a second consumer away.
     pub fn is_alone(&self) -> bool {
         let queue = self.declare.as_ref().and_then(|declare| declare.queue.as_ref());
@@ -87,10 +89,6 @@ fn judge_queue(risks: &mut Vec<SettingsError>, path: &str, durable: bool, argume
     }
 }
 
-fn is_quorum(arguments: &Arguments) -> bool {
-    matches!(arguments.0.get("x-queue-type"), Some(Argument::Text(kind)) if kind == "quorum")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,15 +104,38 @@ mod tests {
         for (queue, expected) in [
             ("", &[][..]),
             ("durable = false", &["declare.queue.durable"]),
-            ("arguments = { x-queue-type = 'quorum' }", &["declare.queue.arguments"]),
-            ("arguments = { x-queue-type = 'quorum', x-delivery-limit = 5 }", &[]),
-            ("arguments = { x-queue-type = 'quorum', x-dead-letter-exchange = 'd' }", &[]),
             ("arguments = { x-max-length = 5 }", &["declare.queue.arguments.x-max-length"]),
             ("arguments = { x-max-length = 5, x-overflow = 'reject-publish' }", &[]),
             ("arguments = { x-max-length-bytes = 5, x-dead-letter-exchange = 'd' }", &[]),
         ] {
             let text = format!("url = 'amqp://h'\nqueue = 'q'\n[declare.queue]\n{queue}");
             check(&toml::from_str::<SourceSettings>(&text).unwrap().risks(), expected);
+        }
+    }
+
+    #[test]
+    fn quorum_queues_that_drop_after_crashes_are_named() {
+        for (arguments, expected) in [
+            ("", None),
+            ("x-queue-type = 'classic', x-delivery-limit = 5", None),
+            ("x-queue-type = 'quorum'", Some("from RabbitMQ 4 on")),
+            ("x-queue-type = 'quorum', x-delivery-limit = 5", Some("5 failed deliveries")),
+            ("x-queue-type = 'quorum', x-delivery-limit = -1", None),
+            ("x-queue-type = 'quorum', x-dead-letter-exchange = 'd'", None),
+        ] {
+            let text = format!(
+                "url = 'amqp://h'\nqueue = 'q'\n[declare.queue]\narguments = {{ {arguments} }}"
+            );
+            let risk = toml::from_str::<SourceSettings>(&text).unwrap().crash_risk();
+            let said = risk.as_ref().map(|risk| (&*risk.path, &*risk.message));
+            let fits = match (expected, said) {
+                (None, None) => true,
+                (Some(part), Some((path, text))) => {
+                    path == "declare.queue.arguments" && text.contains(part)
+                }
+                _ => false,
+            };
+            assert!(fits, "{arguments}: {said:?}");
         }
     }
 

@@ -120,6 +120,15 @@ impl Bench {
         }
     }
 
+    /// Publishes one body.
+    pub(crate) async fn put(&self, exchange: &str, key: &str, body: &[u8]) {
+        let options = BasicPublishOptions::default();
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let published =
+            self.channel.basic_publish(exchange.into(), key.into(), options, body, properties);
+        assert!(published.await.unwrap().await.unwrap().is_ack());
+    }
+
     /// Ready messages, once the number stands still.
     pub(crate) async fn depth(&self, queue: &str) -> u32 {
         let mut last = None;

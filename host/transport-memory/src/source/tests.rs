@@ -139,6 +139,25 @@ async fn competing_consumers_take_turns() {
 }
 
 #[tokio::test]
+async fn bytes_in_hand_hold_a_consumer_but_never_its_first_message() {
+    let broker = broker(QueueOptions::default(), 0);
+    for size in [100, 100, 100, 100, 900, 100] {
+        broker.publish("", "q", Message::new(Head::default(), vec![0; size])).unwrap();
+    }
+    let connector = MemorySourceConnector::new(&broker, settings("q", 50)).bounded(300);
+    let mut source = connector.connect().await.unwrap();
+    let mut batches = Vec::new();
+    for ready in [3, 1, 0] {
+        let mut taken = Vec::new();
+        source.next(50, &mut taken).await.unwrap();
+        assert_eq!(broker.depth("q"), Ok(ready));
+        batches.push(taken.len());
+        taken.into_iter().for_each(|one| one.ack.settle(Settlement::Ack));
+    }
+    assert_eq!(batches, [3, 2, 1]);
+}
+
+#[tokio::test]
 async fn a_single_active_consumer_is_followed_by_the_next() {
     let options = QueueOptions::with([("x-single-active-consumer", Value::Bool(true))]);
     let broker = broker(options, 5);
