@@ -15,6 +15,7 @@ mod hostile_publisher;
 mod machine;
 mod malformed_bodies;
 mod network;
+mod order;
 mod orders;
 mod passthrough;
 mod restart;

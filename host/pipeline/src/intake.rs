@@ -75,6 +75,8 @@ pub(crate) struct Intake {
     pub(crate) stats: Arc<Stats>,
     pub(crate) flow: Arc<Flow>,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Told when no more is taken.
+    pub(crate) drains: watch::Sender<bool>,
 }
 
 /// Why a source generation ended.
@@ -158,7 +160,15 @@ impl Intake {
                 }
             };
             let Some(result) = step else {
+                if self.settings.order != Order::None {
+                    // What the broker has sent and nobody has taken goes back with the rest.
+                    source.return_in_order();
+                    self.drains.send_replace(true);
+                    self.given_back(LaneQueue::drain);
+                    return Ended::Drained;
+                }
                 stopping = true;
+                self.drains.send_replace(true);
                 source.cancel().await;
                 self.given_back(LaneQueue::drain);
                 continue;
@@ -227,6 +237,7 @@ impl Intake {
 
     /// Waits until what is in flight is settled or time is up, then closes.
     async fn drain(&mut self, source: Option<Box<dyn Source>>) {
+        self.drains.send_replace(true);
         self.given_back(LaneQueue::drain);
         tokio::select! {
             () = self.flow.idle() => {}

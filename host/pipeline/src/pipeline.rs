@@ -56,6 +56,8 @@ pub struct Running {
     pub generation: u64,
     pub stats: Arc<Stats>,
     phase: watch::Sender<Phase>,
+    /// Turns true when intake takes no more.
+    draining: watch::Receiver<bool>,
     task: JoinHandle<()>,
     settings: Arc<Settings>,
 }
@@ -140,8 +142,9 @@ async fn connect(
         }
     };
     let stats = lanes.stats.clone();
-    let task = tokio::spawn(lanes.run(connector, source));
-    Ok(Running { name, generation, stats, phase, task, settings })
+    let (drains, draining) = watch::channel(false);
+    let task = tokio::spawn(lanes.run(connector, source, drains));
+    Ok(Running { name, generation, stats, phase, draining, task, settings })
 }
 
 impl Running {
@@ -178,6 +181,9 @@ struct Lanes {
     stats: Arc<Stats>,
     flow: Arc<Flow>,
     phase: watch::Receiver<Phase>,
+        // However little time there is: before anything is given back, the source must know how. It
+        // fails only when intake has ended.
+        let _ = self.draining.wait_for(|draining| *draining).await;
 }
 
 impl Lanes {
@@ -198,7 +204,12 @@ impl Lanes {
     }
 
     /// Runs from the first delivery to the last settlement.
-    async fn run(self, connector: Arc<dyn SourceConnector>, source: Box<dyn Source>) {
+    async fn run(
+        self,
+        connector: Arc<dyn SourceConnector>,
+        source: Box<dyn Source>,
+        drains: watch::Sender<bool>,
+    ) {
         let intake = Intake {
             connector,
             lanes: self.queues,
@@ -227,6 +238,7 @@ impl Lanes {
         self.queues.push(queue.clone());
         let (jobs, jobs_taken) = mpsc::channel(LANE_AHEAD);
         let (opened, open) = oneshot::channel();
+            drains,
         let worker = Worker {
             lane,
             queue: queue.clone(),

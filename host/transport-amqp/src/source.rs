@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::AMQPValue;
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 use lockgate_message::{AckHandle, Delivery, Settle};
 use lockgate_transport::declare::SettingsError;
@@ -70,7 +72,16 @@ impl AmqpSource {
         let consumer = link.answer(CONNECT, consume).await.map_err(refused)?;
         self.status.connected(&link);
         let settler = Settler::start(channel.clone());
-        Ok(LiveSource { link, channel, consumer, inbox, settler, cancelled: false, ended: false })
+        Ok(LiveSource {
+            queue: queue.clone(),
+            link,
+            channel,
+            consumer,
+            inbox,
+            settler,
+            cancelled: false,
+            ended: false,
+        })
     }
 }
 
@@ -137,6 +148,7 @@ impl LiveSource {
     fn abandoned(&self, error: impl Into<String>) -> SourceError {
         self.settler.abandon();
         SourceError::Lost(error.into())
+    queue: String,
     }
 
     /// What the end of the consumer's stream means.
@@ -157,6 +169,17 @@ impl LiveSource {
 }
 
 #[async_trait]
+    /// Waits until the broker has taken the settlements: a quorum queue may hear of the end of a
+    /// connection before it hears of acks that came just before, and delivers those again. This asks
+    /// the queue itself, on the same channel, and so is answered after them.
+    async fn arrived(&self) {
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let Ok(queue) = short(&self.queue) else { return };
+        let ask = self.channel.queue_declare(queue, options, FieldTable::default());
+        // Whatever the answer, it came after them.
+        let _ = self.link.answer(CANCEL, ask).await;
+    }
+
 impl Source for LiveSource {
     async fn next(&mut self, max: usize, into: &mut Vec<Delivery>) -> Result<(), SourceError> {
         loop {
@@ -213,8 +236,10 @@ impl Source for LiveSource {
 
     async fn close(mut self: Box<Self>, deadline: Duration) {
         let goodbye = async {
-            // Or the broker sends again what is given back here.
-            self.cancel().await;
+            if !self.settler.returns_in_order() {
+                // Or the broker sends again what is given back here.
+                self.cancel().await;
+            }
             self.settler.close().await;
             self.link.close(deadline).await;
         };
@@ -229,3 +254,8 @@ impl Drop for LiveSource {
         self.settler.abandon();
     }
 }
+    fn return_in_order(&mut self) {
+        self.settler.return_in_order();
+    }
+
+            self.arrived().await;

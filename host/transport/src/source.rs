@@ -49,3 +49,9 @@ pub trait Source: Send {
     /// unsettled or time is up.
     async fn close(self: Box<Self>, deadline: Duration);
 }
+    /// Keeps what is given back from now on until [`Source::close`], which returns all of it at once
+    /// and in its order. To be called instead of [`Source::cancel`] where the order matters: brokers
+    /// put what is given back one by one behind others, and would send more to the next consumer of
+    /// the queue meanwhile. A source whose broker keeps the order anyway does nothing.
+    fn return_in_order(&mut self) {}
+
