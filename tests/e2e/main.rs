@@ -22,4 +22,5 @@ mod restart;
 mod retry;
 mod tls;
 mod trial;
+mod topology;
 mod unroutable;

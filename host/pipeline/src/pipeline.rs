@@ -101,6 +101,27 @@ impl Prepared {
         self.stats.clone()
     }
 
+    /// Makes what the targets and the source declare, so that [`Prepared::start`] of this and other
+    /// pipelines finds it. Waits, with back-off, for brokers that are away, until `running` turns
+    /// false.
+    ///
+    /// # Errors
+    /// What cannot heal by waiting.
+    pub async fn declare(&self, running: watch::Receiver<bool>) -> Result<(), PipelineError> {
+        let Parts { sinks, source, settings, .. } = &self.parts;
+        let conditions = &self.stats.conditions;
+        for (index, sink) in sinks.iter().enumerate() {
+            let failed = |error: &_| conditions.bad(Component::Target, index, error);
+            let declaring = reconnect(settings.reconnect, || sink.declare(), failed);
+            let declared = unless_stopped(declaring, running.clone()).await;
+            declared.map_err(|error| PipelineError::Refused { sink: Some(index), error })?;
+        }
+        let failed = |error: &_| conditions.bad(Component::Source, 0, error);
+        let declaring = reconnect(settings.reconnect, || source.declare(), failed);
+        let declared = unless_stopped(declaring, running).await;
+        declared.map_err(|error| PipelineError::Refused { sink: None, error })
+    }
+
     /// Opens the stages, connects the targets and the source, and runs.
     ///
     /// Waits, with back-off, for brokers that are away, until `running` turns false.
@@ -160,6 +181,9 @@ impl Running {
     /// closes. True when nothing had to be given back for lack of time.
     pub async fn stop(mut self) -> bool {
         self.phase.send_replace(Phase::Drain);
+        // However little time there is: before anything is given back, the source must know how. It
+        // fails only when intake has ended.
+        let _ = self.draining.wait_for(|draining| *draining).await;
         let in_time = tokio::time::timeout(self.settings.drain, &mut self.task).await.is_ok();
         if !in_time {
             self.phase.send_replace(Phase::Abandon);
@@ -181,9 +205,6 @@ struct Lanes {
     stats: Arc<Stats>,
     flow: Arc<Flow>,
     phase: watch::Receiver<Phase>,
-        // However little time there is: before anything is given back, the source must know how. It
-        // fails only when intake has ended.
-        let _ = self.draining.wait_for(|draining| *draining).await;
 }
 
 impl Lanes {
@@ -217,6 +238,7 @@ impl Lanes {
             stats: self.stats,
             flow: self.flow,
             phase: self.phase,
+            drains,
         };
         intake.run(source).await;
         for dispatcher in self.dispatchers {
@@ -238,7 +260,6 @@ impl Lanes {
         self.queues.push(queue.clone());
         let (jobs, jobs_taken) = mpsc::channel(LANE_AHEAD);
         let (opened, open) = oneshot::channel();
-            drains,
         let worker = Worker {
             lane,
             queue: queue.clone(),

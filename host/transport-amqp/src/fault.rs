@@ -66,12 +66,17 @@ pub(crate) enum Refusal {
     Passing,
 }
 
+    /// The queue is a stream, which knows no such consumer.
+    Stream,
 pub(crate) fn refusal(error: &Error) -> Refusal {
     let ErrorKind::ProtocolError(amqp) = error.kind() else { return Refusal::Passing };
     let text = amqp.get_message().as_str();
     match amqp.kind() {
         // A queue whose node is down is reported as not found.
         _ if text.ends_with("is down or inaccessible") => Refusal::Passing,
+/// What only streams say (RabbitMQ 3.10 to 4.3).
+const NO_PREFETCH: &str = "PRECONDITION_FAILED - consumer prefetch count is not set for ";
+
         // So is a queue that another consumer has for itself as forbidden: our own last one,
         // perhaps, that the broker has not missed yet. (Names stand before these words.)
         _ if text.ends_with("in exclusive use") => Refusal::Passing,
@@ -82,6 +87,12 @@ pub(crate) fn refusal(error: &Error) -> Refusal {
         }
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => Refusal::Forbidden,
         AMQPErrorKind::Hard(
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+            if text.ends_with("of queue type rabbit_stream_queue")
+                || text.starts_with(NO_PREFETCH) =>
+        {
+            Refusal::Stream
+        }
             AMQPHardError::COMMANDINVALID
             | AMQPHardError::NOTIMPLEMENTED
             | AMQPHardError::NOTALLOWED,
@@ -168,6 +179,30 @@ mod tests {
     }
 
     #[test]
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 's' in vhost '/' of \
+                 queue type rabbit_stream_queue",
+                Refusal::Stream,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - consumer prefetch count is not set for 'queue 's' in vhost \
+                 '/''",
+                Refusal::Stream,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - consumer prefetch count is not set for stream queue 's' in \
+                 vhost '/'",
+                Refusal::Stream,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 'q' in vhost '/' \
+                 of queue type rabbit_quorum_queue",
+                Refusal::Different,
+            ),
     fn a_limit_of_connections_heals_and_a_missing_virtual_host_does_not() {
         let url = Secret::new("amqp://u:secret@localhost/v");
         let login = Login {

@@ -11,7 +11,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
 use lockgate_message::{AckHandle, Delivery, Settle};
-use lockgate_transport::declare::SettingsError;
+use lockgate_transport::declare::{Declaring, SettingsError};
 use lockgate_transport::{ConnectError, Source, SourceConnector, SourceError};
 
 use crate::connection::{CONNECT, Link};
@@ -30,6 +30,7 @@ pub struct AmqpSource {
     settings: SourceSettings,
     endpoint: Endpoint,
     status: Arc<Status>,
+    declaring: Declaring,
 }
 
 impl AmqpSource {
@@ -43,7 +44,14 @@ impl AmqpSource {
             return Err(errors);
         }
         let endpoint = settings.endpoint()?;
-        Ok(Self { settings, endpoint, status: Arc::default() })
+        let (status, declaring) = Default::default();
+        Ok(Self { settings, endpoint, status, declaring })
+    }
+
+    /// Lets it wait for what is missing while pipelines of this run still declare.
+    #[must_use]
+    pub fn beside(self, declaring: &Declaring) -> Self {
+        Self { declaring: declaring.clone(), ..self }
     }
 
     /// How its connection is, now and in later generations.
@@ -52,19 +60,23 @@ impl AmqpSource {
     }
 
     async fn open(&self) -> Result<LiveSource, ConnectError> {
+        let last = !self.declaring.any();
         let SourceSettings { queue, prefetch, exclusive, .. } = &self.settings;
         let inbox = Arc::new(Inbox::new(*prefetch));
         let purpose = format!("source {queue}");
         let link = Link::open(&self.endpoint, &purpose, Some(inbox.clone())).await?;
         let topology = Topology { endpoint: &self.endpoint, link: &link };
-        topology.source(&self.settings).await?;
+        topology.source(&self.settings, last).await?;
         let refused = |error| topology.refused("queue", queue, &error, true);
         let create = link.connection.create_channel();
         let channel = link.answer(CONNECT, create).await.map_err(refused)?;
         let qos = channel.basic_qos(*prefetch, BasicQosOptions::default());
         link.answer(CONNECT, qos).await.map_err(refused)?;
         let mut arguments = field_table(&self.settings.arguments);
-        if let Some(priority) = self.settings.priority {
+        // Said even where it is the default: streams know no priorities and so refuse the consumer,
+        // to which they would send everything anew after each restart.
+        if self.settings.priority.is_some() || !arguments.contains_key("x-priority") {
+            let priority = self.settings.priority.unwrap_or_default();
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         }
         let options = BasicConsumeOptions { exclusive: *exclusive, ..Default::default() };
@@ -91,9 +103,20 @@ impl SourceConnector for AmqpSource {
         Ok(Box::new(self.open().await?))
     }
 
+    async fn declare(&self) -> Result<(), ConnectError> {
+        let Some(declare) = &self.settings.declare else { return Ok(()) };
+        let link = Link::open(&self.endpoint, "declare", None).await?;
+        let topology = Topology { endpoint: &self.endpoint, link: &link };
+        topology.declare_source(&self.settings.queue, declare).await?;
+        link.close(CANCEL).await;
+        Ok(())
+    }
+
     async fn check(&self) -> Result<(), ConnectError> {
         let link = Link::open(&self.endpoint, "check", None).await?;
-        Topology { endpoint: &self.endpoint, link: &link }.source(&self.settings).await?;
+        let topology = Topology { endpoint: &self.endpoint, link: &link };
+        topology.source(&self.settings, true).await?;
+        topology.no_stream(&self.settings.queue).await?;
         link.close(CANCEL).await;
         Ok(())
     }
@@ -125,6 +148,7 @@ pub(crate) fn hand_out(
 }
 
 struct LiveSource {
+    queue: String,
     link: Link,
     channel: Channel,
     /// Yields no deliveries, for the guard takes them out before; only its end.
@@ -145,10 +169,20 @@ impl LiveSource {
         }
     }
 
+    /// Waits until the broker has taken the settlements: a quorum queue may hear of the end of a
+    /// connection before it hears of acks that came just before, and delivers those again. This asks
+    /// the queue itself, on the same channel, and so is answered after them.
+    async fn arrived(&self) {
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let Ok(queue) = short(&self.queue) else { return };
+        let ask = self.channel.queue_declare(queue, options, FieldTable::default());
+        // Whatever the answer, it came after them.
+        let _ = self.link.answer(CANCEL, ask).await;
+    }
+
     fn abandoned(&self, error: impl Into<String>) -> SourceError {
         self.settler.abandon();
         SourceError::Lost(error.into())
-    queue: String,
     }
 
     /// What the end of the consumer's stream means.
@@ -169,17 +203,6 @@ impl LiveSource {
 }
 
 #[async_trait]
-    /// Waits until the broker has taken the settlements: a quorum queue may hear of the end of a
-    /// connection before it hears of acks that came just before, and delivers those again. This asks
-    /// the queue itself, on the same channel, and so is answered after them.
-    async fn arrived(&self) {
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let Ok(queue) = short(&self.queue) else { return };
-        let ask = self.channel.queue_declare(queue, options, FieldTable::default());
-        // Whatever the answer, it came after them.
-        let _ = self.link.answer(CANCEL, ask).await;
-    }
-
 impl Source for LiveSource {
     async fn next(&mut self, max: usize, into: &mut Vec<Delivery>) -> Result<(), SourceError> {
         loop {
@@ -234,6 +257,10 @@ impl Source for LiveSource {
         }
     }
 
+    fn return_in_order(&mut self) {
+        self.settler.return_in_order();
+    }
+
     async fn close(mut self: Box<Self>, deadline: Duration) {
         let goodbye = async {
             if !self.settler.returns_in_order() {
@@ -241,6 +268,7 @@ impl Source for LiveSource {
                 self.cancel().await;
             }
             self.settler.close().await;
+            self.arrived().await;
             self.link.close(deadline).await;
         };
         if tokio::time::timeout(deadline, goodbye).await.is_err() {
@@ -254,8 +282,3 @@ impl Drop for LiveSource {
         self.settler.abandon();
     }
 }
-    fn return_in_order(&mut self) {
-        self.settler.return_in_order();
-    }
-
-            self.arrived().await;
