@@ -106,9 +106,8 @@ fn judge<T: DeserializeOwned>(
 }
 
 pub(crate) fn explain(section: &Section, errors: &[SettingsError]) -> Vec<Diagnostic> {
-    let told = |error: &SettingsError| {
-        section.diagnostic(code(error.kind), &error.path, &error.message)
-    };
+    let told =
+        |error: &SettingsError| section.diagnostic(code(error.kind), &error.path, &error.message);
     errors.iter().map(told).collect()
 }
 

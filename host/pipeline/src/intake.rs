@@ -124,7 +124,7 @@ impl Intake {
     /// `None` when stopped meanwhile.
     async fn connect_again(&self, life: Life) -> Option<Box<dyn Source>> {
         let mut stop = self.phase.clone();
-        let failed = |error: &_| self.conditions().bad(Component::Source, 0, error);
+        let failed = |error: &_| self.conditions().not_connected(Component::Source, 0, error);
         let connect = || self.connector.connect();
         tokio::select! {
             source = life.connect(self.settings.reconnect, connect, failed) => Some(source),

@@ -78,6 +78,7 @@ impl Link {
         inbox: Option<Arc<Inbox>>,
     ) -> Result<Self, ConnectError> {
         let fate = Arc::new(Fate::default());
+        let endpoint = &endpoint.renewed();
         let socket = Socket::connect(endpoint).await?;
         let local = |error: io::Error| ConnectError::Retry(format!("{endpoint}: {error}"));
         let cut = attach(socket, inbox, &fate).map_err(local)?;

@@ -341,9 +341,7 @@ mod tests {
     /// As RabbitMQ 3.10 says it, which puts types of plugins in quotes twice.
     #[test]
     fn the_type_of_an_exchange_is_read_out_of_a_refusal() {
-        let differs = |what: &str| {
-            format!("PRECONDITION_FAILED - inequivalent arg {what}")
-        };
+        let differs = |what: &str| format!("PRECONDITION_FAILED - inequivalent arg {what}");
         for (said, expected) in [
             (
                 differs(

@@ -55,8 +55,7 @@ impl Fixture for Rabbit {
     async fn fresh(&self) -> Result<Topology, String> {
         let (dead_exchange, dead) =
             self.bench.pair_with("dead", [("x-queue-type", self.kind)]).await;
-        let arguments =
-            [("x-queue-type", self.kind), ("x-dead-letter-exchange", &*dead_exchange)];
+        let arguments = [("x-queue-type", self.kind), ("x-dead-letter-exchange", &*dead_exchange)];
         let dead_key = [("x-dead-letter-routing-key", "dead")];
         let (exchange, queue) =
             self.bench.pair_with("key", arguments.into_iter().chain(dead_key)).await;

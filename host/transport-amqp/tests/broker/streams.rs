@@ -24,8 +24,9 @@ async fn browse(url: &str, queue: &str) -> Result<Browser, ConnectError> {
 async fn a_stream_is_refused_wherever_messages_are_taken() {
     let Some(bench) = Bench::new().await else { return };
     let stream = bench.name("stream");
-    let kind = AMQPValue::LongString("stream".into());
-    bench.declare_queue(&stream, FieldTable::from_iter([("x-queue-type".into(), kind)])).await;
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-queue-type".into(), AMQPValue::LongString("stream".into()));
+    bench.declare_queue(&stream, arguments).await;
     let source = bench.source_connector(&stream, 10);
     refused(limited(source.connect()).await);
     refused(limited(source.check()).await);
