@@ -68,6 +68,14 @@ impl Rabbit {
         Self::with(&format!("frame_max = {frame_max}\n"), "[].\n", &[])
     }
 
+    /// As [`Rabbit::start`], with a plugin that comes with RabbitMQ.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(plugin: &str) -> Result<Self> {
+        Self::with("", &format!("[{plugin}].\n"), &[])
+    }
+
     /// As [`Rabbit::start`]; also listens on a port of its own for TLS with client certificates,
     /// by which users may log in: their common name is the user's. Certificates and keys (`ca`,
     /// `server`) are in the folder `tls`.

@@ -31,6 +31,7 @@ def arguments():
     parser.add_argument("--seed", default="0")
     parser.add_argument("--out", required=True, help="file for what was sent")
     parser.add_argument("--patience", type=float, default=120, help="seconds without a broker")
+    parser.add_argument("--same-priority", action="store_true", help="whatever the order depends on")
     return parser.parse_args()
 
 
@@ -59,7 +60,10 @@ def block(options, numbers):
     for seq in numbers:
         key = options.bad_key if options.bad_key and seq % 10 == 3 else options.key
         content = body(options, seq)
-        made.append((seq, key, content, lab.varied(options.run, seq, key, content, options.seed)))
+        properties = lab.varied(options.run, seq, key, content, options.seed)
+        if options.same_priority:
+            properties.priority = None
+        made.append((seq, key, content, properties))
     return made
 
 

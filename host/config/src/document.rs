@@ -9,6 +9,7 @@ pub(crate) use build::parse;
 
 use std::fmt;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// A value and where it stands.
 #[derive(Clone)]
@@ -46,6 +47,8 @@ pub(crate) struct Text {
     pub(crate) substitutions: Vec<Substitution>,
     /// Read from a secret file.
     pub(crate) secret: bool,
+    /// That file.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// A part of a string that came from a variable, its default, or `$$`.

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use crate::diagnostic::{Code, Diagnostic, has_errors};
 use crate::load::{finish, read_file};
 use crate::pipeline::version;
-use crate::secret::Secret;
+use crate::secret::{Secret, is_unescaped_url};
 use crate::section::Section;
 use crate::units::ByteSize;
 
@@ -219,13 +219,17 @@ fn engine(section: &Section, raw: &RawEngine, diagnostics: &mut Vec<Diagnostic>)
 }
 
 fn state(section: &Section, raw: RawState, diagnostics: &mut Vec<Diagnostic>) -> StateSpec {
-    let mut bad = |path: &str, message: &str, help: &str| {
-        diagnostics.push(section.diagnostic(Code::BadValue, path, message).help(help));
+    let mut told = |code: Code, path: &str, message: &str, help: &str| {
+        diagnostics.push(section.diagnostic(code, path, message).help(help));
     };
     if let Some(url) = &raw.redis {
-        if !["redis://", "rediss://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
+        if is_unescaped_url(url.expose()) {
+            let text = "a character of the user name or password ends it there";
+            let help = "write `%40` for `@`, `%2F` for `/`, `%3F` for `?`, `%23` for `#`";
+            told(Code::UnescapedUrl, "state.redis", text, help);
+        } else if !["redis://", "rediss://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
             let help = "write \"redis://host:6379/0\", or \"rediss://…\" for TLS";
-            bad("state.redis", "this is not a URL of a Redis server", help);
+            told(Code::BadValue, "state.redis", "this is not a URL of a Redis server", help);
         }
         let embedded = [
             ("state.dir", raw.dir.is_some()),
@@ -234,14 +238,29 @@ fn state(section: &Section, raw: RawState, diagnostics: &mut Vec<Diagnostic>) ->
         ];
         for (path, _) in embedded.iter().filter(|(_, given)| *given) {
             let help = "take it out; the server's limit is its `maxmemory`";
-            bad(path, "this is of the embedded store, and `redis` takes its place", help);
+            told(
+                Code::BadValue,
+                path,
+                "this is of the embedded store, and `redis` takes its place",
+                help,
+            );
         }
     }
     if raw.quota == Some(ByteSize(0)) {
-        bad("state.quota", "nothing could be kept", "write a size such as \"64MiB\"");
+        told(
+            Code::BadValue,
+            "state.quota",
+            "nothing could be kept",
+            "write a size such as \"64MiB\"",
+        );
     }
     if raw.keys == Some(0) {
-        bad("state.keys", "nothing could be kept", "write a number such as 1000000");
+        told(
+            Code::BadValue,
+            "state.keys",
+            "nothing could be kept",
+            "write a number such as 1000000",
+        );
     }
     let defaults = StateSpec::default();
     StateSpec {

@@ -43,11 +43,12 @@ const TELLTALES: [&str; 10] = [
 ];
 
 /// The byte ranges of a TOML text that hold credentials, in order and not overlapping: values of
-/// keys that are named like one, and passwords in URLs wherever they stand. Works on text that
-/// does not parse as well, since that is shown too.
+/// keys that are named like one, and in URLs, wherever they stand, what is between the scheme and
+/// the last `@`. Works on text that does not parse as well, since that is shown too.
 pub(crate) fn ranges(text: &str) -> Vec<Range<usize>> {
-    let mut found = Scan { text, ..Scan::default() }.run();
-    found.extend(url_passwords(text));
+    let tokens = Source::new(text).lex().into_vec();
+    let mut found = Scan { text, ..Scan::default() }.run(&tokens);
+    found.extend(credentials_in_strings(text, &tokens));
     // A plain reference is no credential, and people need to see which it is.
     found.retain(|range| !is_reference(text.get(range.clone()).unwrap_or_default()));
     found.sort_by_key(|range| range.start);
@@ -61,11 +62,19 @@ pub(crate) fn ranges(text: &str) -> Vec<Range<usize>> {
     merged
 }
 
-/// `text` with the passwords of its URLs masked.
+/// Whether a character in the user name or password of a URL ends it there, so that its rest would
+/// be taken for the host, and shown; or there are two `@`, and nobody knows which is meant.
+pub(crate) fn is_unescaped_url(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let userinfo = rest.rsplit_once('@').map_or("", |(before, _)| before);
+    userinfo.contains(['@', '/', '?', '#'])
+}
+
+/// `text` with the user names and passwords of its URLs masked.
 pub(crate) fn mask_urls(text: &str) -> Cow<'_, str> {
     let mut masked = String::new();
     let mut at = 0;
-    for range in url_passwords(text) {
+    for range in credentials(text) {
         masked.push_str(text.get(at..range.start).unwrap_or_default());
         masked.push_str("***");
         at = range.end;
@@ -92,9 +101,29 @@ fn is_reference(text: &str) -> bool {
     name.is_some_and(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
 }
 
-/// In `scheme://user:password@host` the password: from the first colon to the last `@` before the
-/// text ends, since people forget to escape.
-fn url_passwords(text: &str) -> Vec<Range<usize>> {
+/// What of `range` is no plain reference, which people need to see.
+fn literals(text: &str, range: Range<usize>) -> Vec<Range<usize>> {
+    let (mut found, mut at) = (Vec::new(), range.start);
+    while let Some(rest) = text.get(at..range.end)
+        && let Some(open) = rest.find("${")
+    {
+        let end = rest.get(open..).and_then(|rest| rest.find('}')).map(|close| open + close + 1);
+        let reference = end.and_then(|end| rest.get(open..end)).filter(|text| is_reference(text));
+        if reference.is_none() {
+            break;
+        }
+        found.push(at..at + open);
+        at += end.unwrap_or(rest.len());
+    }
+    found.push(at..range.end);
+    // The colon between two of them.
+    found.retain(|range| !matches!(text.get(range.clone()), None | Some("" | ":")));
+    found
+}
+
+/// In `scheme://user:password@host` what is between the scheme and the last `@` before the text
+/// ends, since people forget to escape.
+fn credentials(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(scheme) = text.get(at..).and_then(|rest| rest.find("://")) {
@@ -102,12 +131,45 @@ fn url_passwords(text: &str) -> Vec<Range<usize>> {
         let rest = text.get(start..).unwrap_or_default();
         let end = rest.find(|c: char| c.is_whitespace() || "\"'`<>".contains(c));
         let url = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        if let (Some(colon), Some(host)) = (url.find(':'), url.rfind('@'))
-            && colon < host
-        {
-            found.push(start + colon + 1..start + host);
-        }
+        found.extend(url.rfind('@').map(|host| start..start + host));
         at = start + url.len();
+    }
+    found
+}
+
+/// The same in a TOML text, where a string says itself where it ends: whatever stands in it before
+/// its last `@` may be of the password. What is no string, or is one that a quote in the password
+/// has ended, goes to the end of its line.
+fn credentials_in_strings(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
+    use TokenKind as T;
+    let mut found = Vec::new();
+    for (n, token) in tokens.iter().enumerate() {
+        let (start, end) = (token.span().start(), token.span().end());
+        let Some(scheme) = text.get(start..end).and_then(|token| token.find("://")) else {
+            continue;
+        };
+        let whole = match token.kind() {
+            T::Comment => true,
+            T::LiteralString | T::BasicString | T::MlLiteralString | T::MlBasicString => {
+                tokens.get(n + 1).is_none_or(|next| {
+                    matches!(
+                        next.kind(),
+                        T::Whitespace
+                            | T::Newline
+                            | T::Comma
+                            | T::Comment
+                            | T::RightSquareBracket
+                            | T::RightCurlyBracket
+                            | T::Eof
+                    )
+                })
+            }
+            _ => false,
+        };
+        let line = text.get(end..).and_then(|rest| rest.find('\n')).map_or(text.len(), |n| end + n);
+        let from = start + scheme + 3;
+        let url = text.get(from..if whole { end } else { line }).unwrap_or_default();
+        found.extend(url.rfind('@').iter().flat_map(|host| literals(text, from..from + host)));
     }
     found
 }
@@ -128,11 +190,10 @@ struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn run(mut self) -> Vec<Range<usize>> {
-        let tokens = Source::new(self.text).lex().into_vec();
+    fn run(mut self, tokens: &[Token]) -> Vec<Range<usize>> {
         let mut line_begins = true;
         let mut header = false;
-        for token in tokens {
+        for token in tokens.iter().copied() {
             if self.masking.is_some() {
                 self.mask(token);
             } else if token.kind() == TokenKind::Equals {
@@ -255,15 +316,41 @@ mod tests {
 
     #[test]
     fn found_in_urls() {
-        check("u = 'amqp://user:p@ss/w@host/%2f'", "u = 'amqp://user:***@host/%2f'");
-        check("u = '${U:-amqp://a:b@h}' # x@y", "u = '${U:-amqp://a:***@h}' # x@y");
+        check("u = 'amqp://user:p@ss/w@host/%2f'", "u = 'amqp://***@host/%2f'");
+        check("u = '${U:-amqp://a:b@h}' # x@y", "u = '${U:-amqp://***@h}' # x@y");
         check("u = 'amqp://h:5672/' ", "u = 'amqp://h:5672/' ");
-        check("u = 'amqp://u@h:5672/' ", "u = 'amqp://u@h:5672/' ");
+        check("u = 'amqp://h:5672/' # x@y", "u = 'amqp://h:5672/' # x@y");
+        check("u = 'amqp://token@h:5672/' ", "u = 'amqp://***@h:5672/' ");
+        check("u = \"amqp://u:a b'c<d>`e\\\"f@h\"", "u = \"amqp://***@h\"");
+        check("u = 'amqp://u:pa'ss@h/'", "u = 'amqp://***@h/'");
+        check("u = amqp://u:pa ss@h/", "u = amqp://***@h/");
+        check("u = 'amqp://u:a://b@h/'", "u = 'amqp://***@h/'");
+        check("u = 'amqp://${U}:${P}@h'", "u = 'amqp://${U}:${P}@h'");
+        check("u = 'amqp://guest:${P}@h'", "u = 'amqp://***${P}@h'");
+        check("u = 'amqp://guest:${P:-x}@h'", "u = 'amqp://***@h'");
+        check("u = 'amqp://${U}x${P@h'", "u = 'amqp://${U}***@h'");
         assert_eq!(mask_urls("no url"), "no url");
         assert_eq!(
-            mask_urls("at http://a:b@c, and x://d:e@f"),
-            "at http://a:***@c, and x://d:***@f"
+            mask_urls("at http://a:b@c, and x://d:e@f; home node 'rabbit@b'"),
+            "at http://***@c, and x://***@f; home node 'rabbit@b'"
         );
+    }
+
+    #[test]
+    fn a_url_must_say_where_its_password_ends() {
+        for (url, unescaped) in [
+            ("redis://h:6379/0", false),
+            ("redis://u:p@h", false),
+            ("redis://u:p%40ss%2F@h", false),
+            ("redis://:p:w@h", false),
+            ("redis://u:/p@h", true),
+            ("redis://u:12/p@h", true),
+            ("redis://u:p#q@h", true),
+            ("redis://u:p?q@h", true),
+            ("redis://u:p@q@h", true),
+        ] {
+            assert_eq!(is_unescaped_url(url), unescaped, "{url}");
+        }
     }
 
     #[test]

@@ -56,7 +56,8 @@ impl Section {
     ///
     /// What `T` does not name is an error, whether or not it denies unknown fields, in nested
     /// structs as well; in an untagged or flattened part nothing is known to be unknown. A field
-    /// that takes a string takes `{ secret_file = "path" }` too. Use [`crate::Time`],
+    /// that takes a string takes `{ secret_file = "path" }` too; a newtype that deserializes itself
+    /// under the name `SecretWithFile` is given a map of `text` and `file` then. Use [`crate::Time`],
     /// [`crate::TimeRange`], [`crate::ByteSize`] and [`crate::Secret`] for what they are for.
     ///
     /// # Errors

@@ -7,11 +7,15 @@
 #[path = "context/support.rs"]
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use lockgate_config::{Diagnostic, Loaded, has_errors, load, render_text};
 
 fn check(case: &Path) {
+    // As a checkout leaves it: anybody can read it, which is warned about.
+    let readable = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions("tests/ui/secrets/password", readable).unwrap();
     let Loaded { pipelines, diagnostics } = load(&[case.to_owned()], &support::context());
     let valid = case.starts_with("tests/ui/valid");
     assert_eq!(has_errors(&diagnostics), !valid, "{}", case.display());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lockgate_config::{Code, Diagnostic, Endpoint, PipelineSpec, Section, Transport};
 use lockgate_pipeline::{Routes, Target, Wait};
-use lockgate_transport::declare::SettingsError;
+use lockgate_transport::declare::{Declaring, ErrorKind, SettingsError};
 use lockgate_transport::{ConnectError, SinkConnector, SourceConnector};
 use lockgate_transport_amqp::{self as amqp, AmqpSink, AmqpSource};
 use lockgate_transport_memory::{
@@ -31,6 +31,8 @@ pub(crate) const LIST: [Transport<'static>; 2] = [
 #[derive(Default)]
 pub(crate) struct Brokers {
     memory: Broker,
+    /// The pipelines that have not declared yet.
+    pub(crate) declaring: Declaring,
 }
 
 impl Brokers {
@@ -79,6 +81,7 @@ impl Places {
         };
         let code = match error {
             ConnectError::Retry(_) => Code::BrokerUnreachable,
+            ConnectError::Stream(_) => Code::StreamQueue,
             _ => Code::BrokerRefused,
         };
         section
@@ -107,8 +110,19 @@ fn judge<T: DeserializeOwned>(
     }
 }
 
-fn explain(section: &Section, errors: &[SettingsError]) -> Vec<Diagnostic> {
-    errors.iter().map(|error| section.diagnostic_at(&error.path, &error.message)).collect()
+pub(crate) fn explain(section: &Section, errors: &[SettingsError]) -> Vec<Diagnostic> {
+    let told =
+        |error: &SettingsError| section.diagnostic(code(error.kind), &error.path, &error.message);
+    errors.iter().map(told).collect()
+}
+
+/// The code of what a transport refuses.
+pub(crate) fn code(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Setting => Code::BadSetting,
+        ErrorKind::Stream => Code::StreamQueue,
+        ErrorKind::Unescaped => Code::UnescapedUrl,
+    }
 }
 
 fn warn<'a>(
@@ -147,18 +161,15 @@ pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<
                 }
                 let source = AmqpSource::new(settings);
                 let source = source.map_err(|errors| explain(section, &errors))?;
-                (
-                    Arc::new(source.bounded(bytes).ordered(ordered)),
-                    prefetch.into(),
-                    Some(endpoint),
-                    queue,
-                )
+                let source = source.bounded(bytes).ordered(ordered).beside(&brokers.declaring);
+                (Arc::new(source), prefetch.into(), Some(endpoint), queue)
             }
             _ => {
                 let settings: memory::SourceSettings = section.parse()?;
                 let (prefetch, queue) = (settings.prefetch.into(), settings.queue.clone());
                 let source = MemorySourceConnector::new(&brokers.memory, settings);
-                (Arc::new(source.bounded(bytes)), prefetch, None, queue)
+                let source = source.bounded(bytes).beside(&brokers.declaring);
+                (Arc::new(source), prefetch, None, queue)
             }
         };
     let ends: Vec<(&str, &Endpoint)> = spec
@@ -187,7 +198,7 @@ pub(crate) fn wire(spec: &PipelineSpec, brokers: &Brokers) -> Result<Wired, Vec<
         Some(_) => (queue, None),
         None => (None, queue),
     };
-    wire_amqp(&mut wired, default.as_ref(), &ends, amqp)?;
+    wire_amqp(&mut wired, brokers, default.as_ref(), &ends, amqp)?;
     wire_memory(&mut wired, brokers, &ends, memory)?;
     Ok(wired)
 }
@@ -207,6 +218,7 @@ impl Wired {
 
 fn wire_amqp(
     wired: &mut Wired,
+    brokers: &Brokers,
     default: Option<&amqp::settings::Endpoint>,
     ends: &[(&str, &Endpoint)],
     delayed: Option<String>,
@@ -216,6 +228,12 @@ fn wire_amqp(
     for (name, endpoint) in ends.iter().filter(|(_, endpoint)| endpoint.kind == "amqp") {
         let route: amqp::RouteSettings = endpoint.settings.parse()?;
         wired.warnings.extend(warn(&endpoint.settings, &route.risks()));
+        if name.is_empty() {
+            let wrong = route.validate_dead_letter();
+            if !wrong.is_empty() {
+                return Err(explain(&endpoint.settings, &wrong));
+            }
+        }
         settings.push(route);
         routes.push((*name, *endpoint));
     }
@@ -225,13 +243,14 @@ fn wire_amqp(
             .into_iter()
             .filter_map(|(n, error)| {
                 let (_, endpoint) = routes.get(n)?;
-                Some(endpoint.settings.diagnostic_at(&error.path, error.message))
+                Some(explain(&endpoint.settings, &[error]))
             })
+            .flatten()
             .collect::<Vec<_>>()
     })?;
     let first = wired.sinks.len();
-    let sinks = shared.sinks.into_iter().map(|sink| Arc::new(sink) as Arc<dyn SinkConnector>);
-    wired.sinks.extend(sinks);
+    let sinks = shared.sinks.into_iter().map(|sink| sink.beside(&brokers.declaring));
+    wired.sinks.extend(sinks.map(|sink| Arc::new(sink) as Arc<dyn SinkConnector>));
     wired.places.sinks.resize(wired.sinks.len(), Vec::new());
     if let (Some(queue), Some(place)) = (delayed, shared.of_route.last()) {
         wired.wait = Wait::Queue { sink: first + place, queue: queue.into() };
@@ -267,7 +286,8 @@ fn wire_memory(
     for (name, settings) in names.into_iter().zip(&settings) {
         wired.add(name, sink, &settings.exchange, settings.routing_key.as_deref());
     }
-    wired.sinks.push(Arc::new(MemorySinkConnector::new(&brokers.memory, settings)));
+    let connector = MemorySinkConnector::new(&brokers.memory, settings);
+    wired.sinks.push(Arc::new(connector.beside(&brokers.declaring)));
     wired.places.sinks.push(sections);
     Ok(())
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use lockgate_transport::ConnectError;
+
 use crate::stats::lock;
 
 /// What can be in the way.
@@ -48,8 +50,8 @@ pub struct Conditions {
 struct Bad {
     /// Why, by whom it was noticed: a number of the component's own, as a lane's.
     why: BTreeMap<usize, String>,
-    /// It was logged.
-    told: bool,
+    /// What was logged of it last.
+    told: Option<String>,
 }
 
 impl Conditions {
@@ -77,12 +79,23 @@ impl Conditions {
 
     /// It does not work. Logged once until it works for everybody again.
     pub(crate) fn bad(&self, component: Component, by: usize, why: impl ToString) {
-        let why = why.to_string();
+        self.tell(component, by, why.to_string(), false);
+    }
+
+    /// It cannot be connected. Logged again where that waits for somebody to mend something, as a
+    /// login that is refused: the line before says only how the connection was lost.
+    pub(crate) fn not_connected(&self, component: Component, by: usize, error: &ConnectError) {
+        let refused = !matches!(error, ConnectError::Retry(_));
+        self.tell(component, by, error.to_string(), refused);
+    }
+
+    fn tell(&self, component: Component, by: usize, why: String, again: bool) {
         let mut all = lock(&self.bad);
         let bad = all.entry(component).or_default();
-        if !std::mem::replace(&mut bad.told, true) {
+        if bad.told.is_none() || (again && bad.told.as_ref() != Some(&why)) {
             let (pipeline, component) = (&self.pipeline, component.name());
             tracing::warn!(pipeline, component, error = why, "not working, trying again");
+            bad.told = Some(why.clone());
         }
         bad.why.insert(by, why);
     }
@@ -95,7 +108,7 @@ impl Conditions {
         if !bad.why.is_empty() {
             return;
         }
-        if bad.told {
+        if bad.told.is_some() {
             tracing::info!(pipeline = self.pipeline, component = component.name(), "works again");
         }
         all.remove(&component);

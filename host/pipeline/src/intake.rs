@@ -75,6 +75,8 @@ pub(crate) struct Intake {
     pub(crate) stats: Arc<Stats>,
     pub(crate) flow: Arc<Flow>,
     pub(crate) phase: watch::Receiver<Phase>,
+    /// Told when no more is taken.
+    pub(crate) drains: watch::Sender<bool>,
 }
 
 /// Why a source generation ended.
@@ -122,7 +124,7 @@ impl Intake {
     /// `None` when stopped meanwhile.
     async fn connect_again(&self, life: Life) -> Option<Box<dyn Source>> {
         let mut stop = self.phase.clone();
-        let failed = |error: &_| self.conditions().bad(Component::Source, 0, error);
+        let failed = |error: &_| self.conditions().not_connected(Component::Source, 0, error);
         let connect = || self.connector.connect();
         tokio::select! {
             source = life.connect(self.settings.reconnect, connect, failed) => Some(source),
@@ -158,7 +160,15 @@ impl Intake {
                 }
             };
             let Some(result) = step else {
+                if self.settings.order != Order::None {
+                    // What the broker has sent and nobody has taken goes back with the rest.
+                    source.return_in_order();
+                    self.drains.send_replace(true);
+                    self.given_back(LaneQueue::drain);
+                    return Ended::Drained;
+                }
                 stopping = true;
+                self.drains.send_replace(true);
                 tokio::select! {
                     // The answer is behind all that a slow line still carries.
                     () = source.cancel() => {}
@@ -233,6 +243,7 @@ impl Intake {
 
     /// Waits until what is in flight is settled or time is up, then closes.
     async fn drain(&mut self, source: Option<Box<dyn Source>>) {
+        self.drains.send_replace(true);
         self.given_back(LaneQueue::drain);
         tokio::select! {
             () = self.flow.idle() => {}

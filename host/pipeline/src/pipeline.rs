@@ -59,6 +59,8 @@ pub struct Running {
     pub generation: u64,
     pub stats: Arc<Stats>,
     phase: watch::Sender<Phase>,
+    /// Turns true when intake takes no more.
+    draining: watch::Receiver<bool>,
     task: JoinHandle<()>,
     settings: Arc<Settings>,
 }
@@ -102,6 +104,27 @@ impl Prepared {
         self.stats.clone()
     }
 
+    /// Makes what the targets and the source declare, so that [`Prepared::start`] of this and other
+    /// pipelines finds it. Waits, with back-off, for brokers that are away, until `running` turns
+    /// false.
+    ///
+    /// # Errors
+    /// What cannot heal by waiting.
+    pub async fn declare(&self, running: watch::Receiver<bool>) -> Result<(), PipelineError> {
+        let Parts { sinks, source, settings, .. } = &self.parts;
+        let conditions = &self.stats.conditions;
+        for (index, sink) in sinks.iter().enumerate() {
+            let failed = |error: &_| conditions.bad(Component::Target, index, error);
+            let declaring = reconnect(settings.reconnect, || sink.declare(), failed);
+            let declared = unless_stopped(declaring, running.clone()).await;
+            declared.map_err(|error| PipelineError::Refused { sink: Some(index), error })?;
+        }
+        let failed = |error: &_| conditions.bad(Component::Source, 0, error);
+        let declaring = reconnect(settings.reconnect, || source.declare(), failed);
+        let declared = unless_stopped(declaring, running).await;
+        declared.map_err(|error| PipelineError::Refused { sink: None, error })
+    }
+
     /// Opens the stages, connects the targets and the source, and runs.
     ///
     /// Waits, with back-off, for brokers that are away, until `running` turns false.
@@ -143,8 +166,9 @@ async fn connect(
         }
     };
     let stats = lanes.stats.clone();
-    let task = tokio::spawn(lanes.run(connector, source));
-    Ok(Running { name, generation, stats, phase, task, settings })
+    let (drains, draining) = watch::channel(false);
+    let task = tokio::spawn(lanes.run(connector, source, drains));
+    Ok(Running { name, generation, stats, phase, draining, task, settings })
 }
 
 impl Running {
@@ -160,6 +184,9 @@ impl Running {
     /// closes. True when nothing had to be given back for lack of time.
     pub async fn stop(mut self) -> bool {
         self.phase.send_replace(Phase::Drain);
+        // However little time there is: before anything is given back, the source must know how. It
+        // fails only when intake has ended.
+        let _ = self.draining.wait_for(|draining| *draining).await;
         let in_time = tokio::time::timeout(self.settings.drain, &mut self.task).await.is_ok();
         if !in_time {
             self.phase.send_replace(Phase::Abandon);
@@ -201,7 +228,12 @@ impl Lanes {
     }
 
     /// Runs from the first delivery to the last settlement.
-    async fn run(self, connector: Arc<dyn SourceConnector>, source: Box<dyn Source>) {
+    async fn run(
+        self,
+        connector: Arc<dyn SourceConnector>,
+        source: Box<dyn Source>,
+        drains: watch::Sender<bool>,
+    ) {
         let intake = Intake {
             connector,
             lanes: self.queues,
@@ -209,6 +241,7 @@ impl Lanes {
             stats: self.stats,
             flow: self.flow,
             phase: self.phase,
+            drains,
         };
         intake.run(source).await;
         for dispatcher in self.dispatchers {

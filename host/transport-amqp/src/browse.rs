@@ -96,6 +96,7 @@ impl Browser {
         let declare = channel.queue_declare(name, options, FieldTable::default());
         let found = link.answer(ANSWER, declare).await;
         let ready = found.map_err(refused)?.message_count().into();
+        topology.no_stream(queue).await?;
         let (queue, page, pages) = (queue.to_owned(), PAGE_FIRST, Vec::new());
         Ok(Self { link, channel, inbox, pages, queue, ready, left: ready, page })
     }

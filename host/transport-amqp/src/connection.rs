@@ -125,6 +125,7 @@ impl Link {
         names: Option<Arc<RawNames>>,
     ) -> Result<Self, ConnectError> {
         let fate = Arc::new(Fate::default());
+        let endpoint = &endpoint.renewed();
         let socket = Socket::connect(endpoint).await?;
         let local = |error: io::Error| ConnectError::Retry(format!("{endpoint}: {error}"));
         let consumes = inbox.is_some();

@@ -29,11 +29,17 @@ pub(crate) fn connect(endpoint: &Endpoint, error: &Error, fate: &Fate) -> Connec
         };
     };
     match amqp.kind() {
-        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => ConnectError::Fatal(format!(
-            "{endpoint}: the broker refuses user `{}`: {}",
-            endpoint.uri.authority.userinfo.username,
-            amqp.get_message()
-        )),
+        // The name of the user may be one that was meant for a password.
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) => {
+            let file = endpoint
+                .secret_file()
+                .map(|file| format!("; `{}` is read again before each attempt", file.display()));
+            ConnectError::Fatal(format!(
+                "{endpoint}: login refused: {}{}",
+                amqp.get_message(),
+                file.unwrap_or_default()
+            ))
+        }
         // As many as the user or the virtual host may have; some may be those of a host that died.
         AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
             if amqp.get_message().as_str().ends_with("is reached") =>
@@ -60,11 +66,16 @@ pub(crate) enum Refusal {
     Forbidden,
     /// The user may publish to the exchange, but not with this routing key (topic permissions).
     Key,
+    /// The queue is a stream, which knows no such consumer.
+    Stream,
     /// The broker knows no such thing, or does not allow it.
     Unsupported,
     /// Somebody else holds it, its node is away, the connection died: can heal.
     Passing,
 }
+
+/// What only streams say (RabbitMQ 3.10 to 4.3).
+const NO_PREFETCH: &str = "PRECONDITION_FAILED - consumer prefetch count is not set for ";
 
 pub(crate) fn refusal(error: &Error) -> Refusal {
     let ErrorKind::ProtocolError(amqp) = error.kind() else { return Refusal::Passing };
@@ -76,6 +87,12 @@ pub(crate) fn refusal(error: &Error) -> Refusal {
         // perhaps, that the broker has not missed yet. (Names stand before these words.)
         _ if text.ends_with("in exclusive use") => Refusal::Passing,
         AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND) => Refusal::NotFound,
+        AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+            if text.ends_with("of queue type rabbit_stream_queue")
+                || text.starts_with(NO_PREFETCH) =>
+        {
+            Refusal::Stream
+        }
         AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED) => Refusal::Different,
         AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) if text.contains("access to topic '") => {
             Refusal::Key
@@ -160,6 +177,30 @@ mod tests {
             (
                 PRECONDITIONFAILED,
                 "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'q' in vhost '/'",
+                Refusal::Different,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - invalid arg 'x-priority' for queue 's' in vhost '/' of \
+                 queue type rabbit_stream_queue",
+                Refusal::Stream,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - consumer prefetch count is not set for 'queue 's' in vhost \
+                 '/''",
+                Refusal::Stream,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - consumer prefetch count is not set for stream queue 's' in \
+                 vhost '/'",
+                Refusal::Stream,
+            ),
+            (
+                PRECONDITIONFAILED,
+                "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for queue 'q' in vhost '/' \
+                 of queue type rabbit_quorum_queue",
                 Refusal::Different,
             ),
         ] {

@@ -10,7 +10,7 @@ mod risks;
 mod secret;
 
 use lockgate_transport::declare::{
-    Arguments, DeclareQueue, DeclareSource, DeclareTarget, SettingsError,
+    Arguments, DeclareQueue, DeclareSource, DeclareTarget, ErrorKind, SettingsError,
 };
 use serde::Deserialize;
 
@@ -38,7 +38,7 @@ pub struct SourceSettings {
     pub prefetch: u16,
     /// Created where missing; without it all must be there already.
     pub declare: Option<DeclareSource>,
-    /// Arguments of the consumer, as `x-stream-offset`.
+    /// Arguments of the consumer, as `x-cancel-on-ha-failover`.
     #[serde(default)]
     pub arguments: Arguments,
     /// Consumer priority; a higher one is served first.
@@ -69,7 +69,8 @@ pub struct RouteSettings {
     /// As the source's.
     #[serde(default, deserialize_with = "secret::some_urls")]
     pub url: Option<Secret>,
-    /// Report what no queue takes instead of losing it.
+    /// Report what no queue takes instead of losing it. Not asked for at exchanges that hand on
+    /// later, where the broker reports every message.
     #[serde(default = "default_true")]
     pub mandatory: bool,
     /// Force delivery mode 2; otherwise the message's own is kept.
@@ -112,6 +113,16 @@ pub enum Grant {
     DirectReplyTo,
 }
 
+/// Types of exchanges that keep a message, answer that no queue takes it, and hand it on later: the
+/// plugins rabbitmq_delayed_message_exchange, after the delay, and
+/// rabbitmq_recent_history_exchange, to the queue that is bound next (tried with 3.10).
+const LATER: [&str; 2] = ["x-delayed-message", "x-recent-history"];
+
+/// Whether `mandatory` says nothing at an exchange of this type.
+pub(crate) fn hands_on_later(kind: &str) -> bool {
+    LATER.contains(&kind)
+}
+
 fn default_prefetch() -> u16 {
     1000
 }
@@ -137,6 +148,9 @@ impl SourceSettings {
             errors.push(SettingsError::new("prefetch", "0 means no limit; give 1 to 65535"));
         }
         arguments::check(&self.arguments, "arguments", &mut errors);
+        for key in self.arguments.0.keys().filter(|key| key.starts_with("x-stream-")) {
+            errors.push(stream(&format!("arguments.{key}")));
+        }
         if let Some(declare) = &self.declare {
             check_declared(declare, &mut errors);
         }
@@ -221,6 +235,20 @@ impl RouteSettings {
         errors
     }
 
+    /// What is wrong with it as the target of dead letters, besides: those in a stream could be
+    /// neither replayed nor deleted.
+    pub fn validate_dead_letter(&self) -> Vec<SettingsError> {
+        let queues = self.declare.as_ref().map_or(&[][..], |declare| &declare.queues);
+        let streams = queues.iter().enumerate().filter(|(_, queue)| queue.arguments.is_stream());
+        let path = |(n, _)| stream(&format!("declare.queues[{n}].arguments.x-queue-type"));
+        streams.map(path).collect()
+    }
+
+    /// Whether its exchange, as declared here, takes messages and hands them on later.
+    pub(crate) fn hands_on_later(&self) -> bool {
+        self.declare.as_ref().is_some_and(|declare| hands_on_later(&declare.kind))
+    }
+
     /// Where to connect; `None` without a URL of its own.
     ///
     /// # Errors
@@ -257,6 +285,9 @@ impl RouteSettings {
 fn check_declared(declare: &DeclareSource, errors: &mut Vec<SettingsError>) {
     if let Some(queue) = &declare.queue {
         arguments::check(&queue.arguments, "declare.queue.arguments", errors);
+        if queue.arguments.is_stream() {
+            errors.push(stream("declare.queue.arguments.x-queue-type"));
+        }
         if queue.auto_delete {
             errors.push(SettingsError::new(
                 "declare.queue.auto_delete",
@@ -288,6 +319,13 @@ fn check_declared(declare: &DeclareSource, errors: &mut Vec<SettingsError>) {
             None => {}
         }
     }
+}
+
+/// A stream where messages are to be taken and settled.
+fn stream(path: &str) -> SettingsError {
+    let text = "a stream keeps no record of what was settled, so that a restart would skip or repeat \
+                everything, and a rejected message come again for ever; use a quorum queue";
+    SettingsError::new(path, text).of_kind(ErrorKind::Stream)
 }
 
 fn name(errors: &mut Vec<SettingsError>, path: &str, name: &str, required: bool) {

@@ -8,15 +8,16 @@
 mod pending;
 mod progress;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
-use lockgate_transport::declare::SettingsError;
+use lockgate_transport::declare::{Declaring, SettingsError};
 use lockgate_transport::{ConnectError, DelayQueue, Outgoing, PutError, Sink, SinkConnector};
 use tokio::sync::{Mutex, watch};
 
@@ -24,7 +25,7 @@ use crate::connection::{CONNECT, Link, PROGRESS, ok};
 use crate::convert::{Duplicates, Limits, Publish, publish};
 use crate::fault::{Refusal, refusal};
 use crate::raw_names::RawNames;
-use crate::settings::{Endpoint, Grant, RouteSettings};
+use crate::settings::{Endpoint, Grant, RouteSettings, hands_on_later};
 use crate::status::Status;
 use crate::topology::{TargetExchange, Topology};
 
@@ -63,6 +64,9 @@ pub struct AmqpSink {
     status: Arc<Status>,
     duplicates: Arc<Duplicates>,
     names: Option<Arc<RawNames>>,
+    /// Exchanges whose type the present connection has asked for, and whether they hand on later.
+    asked: std::sync::Mutex<HashMap<String, bool>>,
+    declaring: Declaring,
 }
 
 /// The sinks of several routes.
@@ -105,6 +109,8 @@ impl AmqpSink {
                     status: Arc::default(),
                     duplicates: Arc::default(),
                     names: None,
+                    asked: Default::default(),
+                    declaring: Declaring::default(),
                 }),
             }
         }
@@ -115,6 +121,12 @@ impl AmqpSink {
     #[must_use]
     pub fn with_raw_names(self, names: Arc<RawNames>) -> Self {
         Self { names: Some(names), ..self }
+    }
+
+    /// Lets it wait for what is missing while pipelines of this run still declare.
+    #[must_use]
+    pub fn beside(self, declaring: &Declaring) -> Self {
+        Self { declaring: declaring.clone(), ..self }
     }
 
     /// How its connection is, now and in later generations.
@@ -134,16 +146,49 @@ impl AmqpSink {
         link.watch = Some(self.status.watch(&link, &self.manner.endpoint));
         let link = Arc::new(link);
         *shared = Arc::downgrade(&link);
+        self.asked().clear();
         Ok(link)
     }
 
+    fn asked(&self) -> MutexGuard<'_, HashMap<String, bool>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether an exchange, which is there, keeps messages and hands them on later. One whose type
+    /// the broker does not tell is taken not to.
+    async fn hands_on_later(
+        &self,
+        topology: &Topology<'_>,
+        exchange: &TargetExchange,
+    ) -> Result<bool, ConnectError> {
+        let TargetExchange { name, declare } = exchange;
+        if let Some(declare) = declare {
+            return Ok(hands_on_later(&declare.kind));
+        }
+        // Those of the broker itself are of types that do not.
+        if name.is_empty() || name.starts_with("amq.") {
+            return Ok(false);
+        }
+        if let Some(known) = self.asked().get(name) {
+            return Ok(*known);
+        }
+        let later = topology.kind(name).await?.is_some_and(|kind| hands_on_later(&kind));
+        self.asked().insert(name.clone(), later);
+        Ok(later)
+    }
+
     async fn open(&self, lane: usize) -> Result<LiveSink, ConnectError> {
+        let first = !self.declaring.any() && !self.worked.load(Ordering::Relaxed);
         let link = self.link().await?;
         let endpoint = &self.manner.endpoint;
         let topology = Topology { endpoint, link: &link };
-        let first = !self.worked.load(Ordering::Relaxed);
-        for (n, TargetExchange { name, declare }) in self.exchanges.iter().enumerate() {
+        let mut later = Vec::new();
+        for (n, exchange) in self.exchanges.iter().enumerate() {
+            let TargetExchange { name, declare } = exchange;
             topology.target(name, declare.as_ref(), first).await.map_err(|e| e.of_route(n))?;
+            if self.manner.mandatory && self.hands_on_later(&topology, exchange).await? {
+                later.push(name.clone());
+            }
         }
         let retry = |error| ConnectError::Retry(format!("{endpoint}: {}", link.explain(&error)));
         let create = link.connection.create_channel();
@@ -168,6 +213,7 @@ impl AmqpSink {
             channel,
             limits,
             mandatory,
+            later,
             confirm_timeout,
             dead: None,
             bell,
@@ -202,6 +248,22 @@ impl SinkConnector for AmqpSink {
         Ok(Box::new(self.open(lane).await?))
     }
 
+    async fn declare(&self) -> Result<(), ConnectError> {
+        if self.exchanges.iter().all(|exchange| exchange.declare.is_none()) {
+            return Ok(());
+        }
+        let link = Link::open(&self.manner.endpoint, "declare", None).await?;
+        let topology = Topology { endpoint: &self.manner.endpoint, link: &link };
+        for (n, TargetExchange { name, declare }) in self.exchanges.iter().enumerate() {
+            if declare.is_some() {
+                let declared = topology.target(name, declare.as_ref(), true).await;
+                declared.map_err(|error| error.of_route(n))?;
+            }
+        }
+        link.close(CONNECT).await;
+        Ok(())
+    }
+
     fn describe(&self) -> String {
         let names: Vec<_> = self.exchanges.iter().map(|exchange| &*exchange.name).collect();
         format!("exchanges {} at {}", names.join(", "), self.manner.endpoint)
@@ -224,6 +286,9 @@ struct LiveSink {
     channel: Channel,
     limits: Limits,
     mandatory: bool,
+    /// Exchanges at which it is not asked for: they answer that no queue takes a message which they
+    /// hand on later.
+    later: Vec<String>,
     confirm_timeout: Duration,
     /// Why nothing can be published any more.
     dead: Option<String>,
@@ -335,11 +400,13 @@ impl LiveSink {
         first: u64,
         pending: &mut Pending,
     ) -> Result<(), Broken> {
-        let options = BasicPublishOptions { mandatory: self.mandatory, ..Default::default() };
         let progress = Progress::new(publishes.len());
         let sent = publishes.into_iter().map(async |(at, publish, outgoing)| {
             let Publish { exchange, routing_key, properties } = publish;
             let body = outgoing.message.body();
+            let later = self.later.iter().any(|later| *later == *outgoing.exchange);
+            let mandatory = self.mandatory && !later;
+            let options = BasicPublishOptions { mandatory, ..Default::default() };
             let handed =
                 self.channel.basic_publish(exchange, routing_key, options, body, properties).await;
             progress.handed();

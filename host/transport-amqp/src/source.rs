@@ -13,7 +13,7 @@ use lapin::Consumer;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions};
 use lapin::types::AMQPValue;
 use lockgate_message::{AckHandle, Delivery, Settle};
-use lockgate_transport::declare::SettingsError;
+use lockgate_transport::declare::{Declaring, SettingsError};
 use lockgate_transport::{ConnectError, Source, SourceConnector, SourceError};
 
 use crate::connection::{CONNECT, Link};
@@ -45,6 +45,7 @@ pub struct AmqpSource {
     ordered: bool,
     /// What its queue is, if it is a quorum queue; asked for once.
     nature: OnceLock<Option<Nature>>,
+    declaring: Declaring,
 }
 
 impl AmqpSource {
@@ -59,8 +60,8 @@ impl AmqpSource {
         }
         let endpoint = settings.endpoint()?;
         let budget = Arc::new(Budget::new(usize::MAX));
-        let (status, ordered, nature) = Default::default();
-        Ok(Self { settings, endpoint, status, budget, ordered, nature })
+        let (status, ordered, nature, declaring) = Default::default();
+        Ok(Self { settings, endpoint, status, budget, ordered, nature, declaring })
     }
 
     /// Reads on from the broker only while the messages that were read and are still in memory take
@@ -76,18 +77,25 @@ impl AmqpSource {
         Self { ordered, ..self }
     }
 
+    /// Lets it wait for what is missing while pipelines of this run still declare.
+    #[must_use]
+    pub fn beside(self, declaring: &Declaring) -> Self {
+        Self { declaring: declaring.clone(), ..self }
+    }
+
     /// How its connection is, now and in later generations.
     pub fn status(&self) -> Arc<Status> {
         self.status.clone()
     }
 
     async fn open(&self) -> Result<LiveSource, ConnectError> {
+        let last = !self.declaring.any();
         let SourceSettings { queue, prefetch, exclusive, .. } = &self.settings;
         let inbox = Arc::new(Inbox::new(*prefetch, self.budget.clone()));
         let purpose = format!("source {queue}");
         let link = Arc::new(Link::open(&self.endpoint, &purpose, Some(inbox.clone())).await?);
         let topology = Topology { endpoint: &self.endpoint, link: &link };
-        topology.source(&self.settings).await?;
+        topology.source(&self.settings, last).await?;
         let nature = self.nature(&topology).await?;
         let slow = nature.is_some() && !self.ordered && !exclusive;
         let window = Window::new(*prefetch, slow, Instant::now());
@@ -95,7 +103,10 @@ impl AmqpSource {
         let create = link.connection.create_channel();
         let channel = link.answer(CONNECT, create).await.map_err(refused)?;
         let mut arguments = field_table(&self.settings.arguments);
-        if let Some(priority) = self.settings.priority {
+        // Said even where it is the default: streams know no priorities and so refuse the consumer,
+        // to which they would send everything anew after each restart.
+        if self.settings.priority.is_some() || !arguments.contains_key("x-priority") {
+            let priority = self.settings.priority.unwrap_or_default();
             arguments.insert("x-priority".into(), AMQPValue::LongInt(priority));
         }
         let settler = Settler::start(channel.clone());
@@ -158,10 +169,20 @@ impl SourceConnector for AmqpSource {
         Ok(Box::new(self.open().await?))
     }
 
+    async fn declare(&self) -> Result<(), ConnectError> {
+        let Some(declare) = &self.settings.declare else { return Ok(()) };
+        let link = Link::open(&self.endpoint, "declare", None).await?;
+        let topology = Topology { endpoint: &self.endpoint, link: &link };
+        topology.declare_source(&self.settings.queue, declare).await?;
+        link.close(CANCEL).await;
+        Ok(())
+    }
+
     async fn check(&self) -> Result<(), ConnectError> {
         let link = Link::open(&self.endpoint, "check", None).await?;
         let topology = Topology { endpoint: &self.endpoint, link: &link };
-        topology.source(&self.settings).await?;
+        topology.source(&self.settings, true).await?;
+        topology.no_stream(&self.settings.queue).await?;
         self.nature(&topology).await?;
         link.close(CANCEL).await;
         Ok(())
@@ -352,13 +373,20 @@ impl Source for LiveSource {
         }
     }
 
+    fn return_in_order(&mut self) {
+        self.settler.return_in_order();
+    }
+
     async fn close(mut self: Box<Self>, deadline: Duration) {
         // The broker's answers are behind what it has sent.
         self.inbox.end();
         let goodbye = async {
-            // Or the broker sends again what is given back here.
-            self.cancel().await;
+            if !self.settler.returns_in_order() {
+                // Or the broker sends again what is given back here.
+                self.cancel().await;
+            }
             self.settler.close().await;
+            self.consuming.arrived().await;
             self.link.close(deadline).await;
         };
         if tokio::time::timeout(deadline, goodbye).await.is_err() {

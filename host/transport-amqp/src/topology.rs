@@ -5,11 +5,14 @@ mod nature;
 
 pub(crate) use nature::Nature;
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
-use lapin::types::{FieldTable, ShortString};
+use lapin::options::{
+    BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
+    QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use lockgate_transport::declare::{
-    Binding, DeclareExchange, DeclareQueue, DeclareTarget, TargetQueue,
+    Binding, DeclareExchange, DeclareQueue, DeclareSource, DeclareTarget, TargetQueue,
 };
 use lockgate_transport::{ConnectError, DelayQueue};
 
@@ -25,21 +28,41 @@ pub(crate) struct Topology<'a> {
 }
 
 impl Topology<'_> {
-    /// Makes the source's queue, exchange and bindings, or finds the queue there.
-    pub(crate) async fn source(&self, settings: &SourceSettings) -> Result<(), ConnectError> {
+    /// Makes what a source declares, but for its bindings: they may be to another's exchange.
+    pub(crate) async fn declare_source(
+        &self,
+        queue: &str,
+        declare: &DeclareSource,
+    ) -> Result<(), ConnectError> {
         let channel = self.channel().await?;
-        let declare = settings.declare.clone().unwrap_or_default();
         if let Some(exchange) = &declare.exchange {
             self.declare_exchange(&channel, exchange).await?;
         }
-        match &declare.queue {
-            Some(queue) => self.declare_queue(&channel, &settings.queue, queue).await?,
-            None => self.verify_queue(&channel, &settings.queue).await?,
+        if let Some(declared) = &declare.queue {
+            self.declare_queue(&channel, queue, declared).await?;
+        }
+        self.close(&channel).await;
+        Ok(())
+    }
+
+    /// Makes the source's queue, exchange and bindings, or finds the queue there.
+    ///
+    /// `last` says that nobody is about to declare anything more: what is missing then is fatal.
+    pub(crate) async fn source(
+        &self,
+        settings: &SourceSettings,
+        last: bool,
+    ) -> Result<(), ConnectError> {
+        let declare = settings.declare.clone().unwrap_or_default();
+        self.declare_source(&settings.queue, &declare).await?;
+        let channel = self.channel().await?;
+        if declare.queue.is_none() {
+            self.verify_queue(&channel, &settings.queue, last).await?;
         }
         let own = declare.exchange.as_ref().map(|exchange| exchange.name.as_str());
         for binding in &declare.bindings {
             let exchange = binding.exchange.as_deref().or(own).unwrap_or_default();
-            self.bind(&channel, &settings.queue, exchange, binding).await?;
+            self.bind(&channel, &settings.queue, exchange, binding, last).await?;
         }
         self.close(&channel).await;
         Ok(())
@@ -47,8 +70,8 @@ impl Topology<'_> {
 
     /// Makes a route's exchange, or finds it there.
     ///
-    /// `first` says that the route never worked: then a missing exchange is fatal, later it is
-    /// retried, for whoever deleted it may bring it back.
+    /// `first` says that the route never worked and nobody is about to declare anything more: then a
+    /// missing exchange is fatal, else it is retried, for whoever deleted it may bring it back.
     pub(crate) async fn target(
         &self,
         exchange: &str,
@@ -81,6 +104,51 @@ impl Topology<'_> {
         Ok(())
     }
 
+    /// Fails where the queue is a stream, which a passive declaration does not tell. Asks for a
+    /// consumer that no kind of queue grants: a stream wants a prefetch, and no other knows its
+    /// offset. A broker that grants it all the same, or says something else, has told nothing.
+    pub(crate) async fn no_stream(&self, name: &str) -> Result<(), ConnectError> {
+        let channel = self.channel().await?;
+        let refused = |error| self.refused("queue", name, &error, true);
+        // Or a prefetch that the broker is set up with would do.
+        let unlimited = channel.basic_qos(0, BasicQosOptions::default());
+        self.answer(unlimited).await.map_err(refused)?;
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-stream-offset".into(), AMQPValue::LongString("next".into()));
+        let options = BasicConsumeOptions::default();
+        let consume = channel.basic_consume(short(name)?, short("")?, options, arguments);
+        let told = self.answer(consume).await;
+        self.close(&channel).await;
+        match told {
+            Err(error) if refusal(&error) == Refusal::Stream => Err(refused(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The type of an exchange that is there; `None` where the broker does not tell, for the user
+    /// may not configure the exchange.
+    ///
+    /// Declares it with properties that no exchange of use has, which the broker refuses with the
+    /// type that it has.
+    pub(crate) async fn kind(&self, exchange: &str) -> Result<Option<String>, ConnectError> {
+        let channel = self.channel().await?;
+        let options =
+            ExchangeDeclareOptions { auto_delete: true, internal: true, ..Default::default() };
+        let (name, table) = (short(exchange)?, FieldTable::default());
+        let declare = channel.exchange_declare(name, ExchangeKind::Headers, options, table);
+        let told = match self.answer(declare).await {
+            Err(error) => kind_in(&said(&error)),
+            Ok(()) => {
+                // It was deleted a moment ago, and this made another: that one goes too.
+                let options = ExchangeDeleteOptions { if_unused: true, ..Default::default() };
+                let _ = self.answer(channel.exchange_delete(short(exchange)?, options)).await;
+                None
+            }
+        };
+        self.close(&channel).await;
+        Ok(told)
+    }
+
     /// Makes a delay queue.
     pub(crate) async fn delay_queue(&self, queue: &DelayQueue) -> Result<(), ConnectError> {
         let channel = self.channel().await?;
@@ -107,7 +175,7 @@ impl Topology<'_> {
             exchange: None,
             arguments: queue.binding_arguments.clone(),
         };
-        self.bind(channel, &queue.name, exchange, &binding).await
+        self.bind(channel, &queue.name, exchange, &binding, true).await
     }
 
     async fn channel(&self) -> Result<Channel, ConnectError> {
@@ -141,11 +209,16 @@ impl Topology<'_> {
         declared.map(drop).map_err(|error| self.refused("queue", name, &error, true))
     }
 
-    async fn verify_queue(&self, channel: &Channel, name: &str) -> Result<(), ConnectError> {
+    async fn verify_queue(
+        &self,
+        channel: &Channel,
+        name: &str,
+        last: bool,
+    ) -> Result<(), ConnectError> {
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
         let declare = channel.queue_declare(short(name)?, options, FieldTable::default());
         let found = self.answer(declare).await;
-        found.map(drop).map_err(|error| self.refused("queue", name, &error, true))
+        found.map(drop).map_err(|error| self.refused("queue", name, &error, last))
     }
 
     async fn declare_exchange(
@@ -185,13 +258,14 @@ impl Topology<'_> {
         queue: &str,
         exchange: &str,
         binding: &Binding,
+        last: bool,
     ) -> Result<(), ConnectError> {
         let (queue, key) = (short(queue)?, short(&binding.routing_key)?);
         let options = QueueBindOptions::default();
         let arguments = field_table(&binding.arguments);
         let bind = channel.queue_bind(queue, short(exchange)?, key, options, arguments);
         let bound = self.answer(bind).await;
-        bound.map_err(|error| self.refused("exchange", exchange, &error, true))
+        bound.map_err(|error| self.refused("exchange", exchange, &error, last))
     }
 
     /// The error for a thing that the broker would not find, make or open. `missing_is_fatal`
@@ -220,6 +294,10 @@ impl Topology<'_> {
                 "{endpoint}: {what} `{name}` exists with other properties ({said}); \
                  make `declare` equal to it, or delete it on the broker"
             )),
+            Refusal::Stream => ConnectError::Stream(format!(
+                "{endpoint}: {what} `{name}` is a stream, which keeps no record of what was settled; \
+                 take from a quorum or classic queue"
+            )),
             Refusal::Forbidden | Refusal::Key => ConnectError::Fatal(format!(
                 "{endpoint}: no permission for {what} `{name}` ({said})"
             )),
@@ -228,6 +306,18 @@ impl Topology<'_> {
             }
         }
     }
+}
+
+/// The type of an exchange in the words with which RabbitMQ 3.10 to 4.3 refuse another declaration
+/// of it.
+fn kind_in(said: &str) -> Option<String> {
+    let (_, rest) = said.split_once("PRECONDITION_FAILED - inequivalent arg '")?;
+    if !rest.starts_with("type'") {
+        // Then it was the type that was asked for.
+        return Some("headers".to_owned());
+    }
+    let (_, kind) = rest.rsplit_once("but current is ")?;
+    Some(kind.trim_matches('\'').to_owned())
 }
 
 /// A short string; settings are validated, so this fails for nobody who did that.
@@ -245,5 +335,45 @@ pub(crate) struct TargetExchange {
 impl From<&RouteSettings> for TargetExchange {
     fn from(route: &RouteSettings) -> Self {
         Self { name: route.exchange.clone(), declare: route.declare.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind_in;
+
+    /// As RabbitMQ 3.10 says it, which puts types of plugins in quotes twice.
+    #[test]
+    fn the_type_of_an_exchange_is_read_out_of_a_refusal() {
+        let differs = |what: &str| format!("PRECONDITION_FAILED - inequivalent arg {what}");
+        for (said, expected) in [
+            (
+                differs(
+                    "'type' for exchange 'e' in vhost '/': received 'headers' but current is \
+                     'topic'",
+                ),
+                Some("topic"),
+            ),
+            (
+                differs(
+                    "'type' for exchange 'but current is ' in vhost '/': received 'headers' but \
+                     current is ''x-delayed-message''",
+                ),
+                Some("x-delayed-message"),
+            ),
+            (
+                differs(
+                    "'durable' for exchange 'e' in vhost '/': received 'false' but current is \
+                     'true'",
+                ),
+                Some("headers"),
+            ),
+            (
+                "ACCESS_REFUSED - access to exchange 'e' in vhost '/' refused for user 'u'".into(),
+                None,
+            ),
+        ] {
+            assert_eq!(kind_in(&said).as_deref(), expected, "{said}");
+        }
     }
 }

@@ -27,6 +27,8 @@ mod network;
 mod proxy;
 #[path = "broker/raw.rs"]
 mod raw;
+#[path = "broker/streams.rs"]
+mod streams;
 #[path = "broker/support.rs"]
 mod support;
 #[path = "broker/window.rs"]

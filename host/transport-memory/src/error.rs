@@ -28,3 +28,10 @@ impl BrokerError {
         Self::NotFound { what: "exchange", name: name.to_owned() }
     }
 }
+
+impl BrokerError {
+    /// Whether it may heal while pipelines of this run still declare.
+    pub(crate) fn may_come(&self, declaring: bool) -> bool {
+        declaring && matches!(self, Self::NotFound { .. })
+    }
+}

@@ -5,7 +5,8 @@
 
 use lockgate_message::{Table, Value};
 use lockgate_transport::declare::{
-    Argument, Arguments, DeclareExchange, DeclareQueue, DeclareSource, DeclareTarget, SettingsError,
+    Argument, Arguments, DeclareExchange, DeclareQueue, DeclareSource, DeclareTarget, ErrorKind,
+    SettingsError,
 };
 use serde::Deserialize;
 
@@ -70,7 +71,12 @@ impl SourceSettings {
             return errors;
         };
         let broker = Broker::new();
-        if let Some(queue) = &declare.queue
+        if declare.queue.as_ref().is_some_and(|queue| queue.arguments.is_stream()) {
+            // As on a RabbitMQ, which pipelines of this transport are made for.
+            let text = "a stream keeps no record of what was settled; use a quorum queue";
+            let path = "declare.queue.arguments.x-queue-type";
+            errors.push(error(path, text).of_kind(ErrorKind::Stream));
+        } else if let Some(queue) = &declare.queue
             && let Err(wrong) = broker.declare_queue(&self.queue, queue_options(queue))
         {
             errors.push(error("declare.queue", wrong));
@@ -111,11 +117,11 @@ impl SourceSettings {
         errors
     }
 
-    /// Declares what is to be declared and sees that the queue is there.
+    /// Declares what is to be declared, but for the bindings: they may be to another's exchange.
     ///
     /// # Errors
     /// What the broker refuses.
-    pub fn apply(&self, broker: &Broker) -> Result<(), BrokerError> {
+    pub(crate) fn make(&self, broker: &Broker) -> Result<(), BrokerError> {
         let declare = self.declare.as_ref();
         if let Some(queue) = declare.and_then(|declare| declare.queue.as_ref()) {
             broker.declare_queue(&self.queue, queue_options(queue))?;
@@ -124,6 +130,17 @@ impl SourceSettings {
         if let Some(exchange) = exchange {
             broker.declare_exchange(&exchange.name, exchange_options(exchange)?)?;
         }
+        Ok(())
+    }
+
+    /// Declares what is to be declared and sees that the queue is there.
+    ///
+    /// # Errors
+    /// What the broker refuses.
+    pub fn apply(&self, broker: &Broker) -> Result<(), BrokerError> {
+        self.make(broker)?;
+        let declare = self.declare.as_ref();
+        let exchange = declare.and_then(|declare| declare.exchange.as_ref());
         let default = exchange.map_or("", |exchange| &exchange.name);
         for binding in declare.map_or(&[][..], |declare| &declare.bindings) {
             let exchange = binding.exchange.as_deref().unwrap_or(default);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lockgate_transport::declare::Declaring;
 use lockgate_transport::{
     ConnectError, DelayQueue, Outgoing, PutError, RoutingKey, Sink, SinkConnector,
 };
@@ -25,12 +26,20 @@ pub struct MemorySinkConnector {
     broker: Broker,
     routes: Vec<RouteSettings>,
     deadline: Duration,
+    declaring: Declaring,
 }
 
 impl MemorySinkConnector {
     /// For the routes given, which are declared or verified at each connection.
     pub fn new(broker: &Broker, routes: Vec<RouteSettings>) -> Self {
-        Self { broker: broker.clone(), routes, deadline: DEADLINE }
+        let declaring = Declaring::default();
+        Self { broker: broker.clone(), routes, deadline: DEADLINE, declaring }
+    }
+
+    /// Lets it wait for what is missing while pipelines of this run still declare.
+    #[must_use]
+    pub fn beside(self, declaring: &Declaring) -> Self {
+        Self { declaring: declaring.clone(), ..self }
     }
 
     /// Lets a put wait so long for memory or for a block to end; 10 s otherwise.
@@ -42,13 +51,26 @@ impl MemorySinkConnector {
 
 #[async_trait]
 impl SinkConnector for MemorySinkConnector {
+    async fn declare(&self) -> Result<(), ConnectError> {
+        for (n, route) in self.routes.iter().enumerate().filter(|(_, one)| one.declare.is_some()) {
+            let refused = |error| ConnectError::FatalRoute(n, format!("{error}"));
+            route.apply(&self.broker).map_err(refused)?;
+        }
+        Ok(())
+    }
+
     /// Declares and verifies. What the broker refuses is fatal: nothing heals it here.
     async fn connect(&self, _lane: usize) -> Result<Box<dyn Sink>, ConnectError> {
         if let Some(error) = self.broker.with(|state| state.switches.connects.pop_front()) {
             return Err(error);
         }
+        let declaring = self.declaring.any();
         for (n, route) in self.routes.iter().enumerate() {
-            let refused = |error| ConnectError::FatalRoute(n, format!("{error}"));
+            let refused = |error: crate::BrokerError| {
+                let text = error.to_string();
+                let may_come = error.may_come(declaring);
+                if may_come { ConnectError::Retry(text) } else { ConnectError::FatalRoute(n, text) }
+            };
             route.apply(&self.broker).map_err(refused)?;
         }
         let generation = self.broker.with(|state| state.generation);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use lockgate_message::{AckHandle, Delivery, Settle, Settlement};
+use lockgate_transport::declare::Declaring;
 use lockgate_transport::{ConnectError, Source, SourceConnector, SourceError};
 
 use crate::consumer::{ConsumerId, Standing, Window};
@@ -18,11 +19,13 @@ pub struct MemorySourceConnector {
     broker: Broker,
     settings: SourceSettings,
     bytes: usize,
+    declaring: Declaring,
 }
 
 impl MemorySourceConnector {
     pub fn new(broker: &Broker, settings: SourceSettings) -> Self {
-        Self { broker: broker.clone(), settings, bytes: usize::MAX }
+        let (bytes, declaring) = (usize::MAX, Declaring::default());
+        Self { broker: broker.clone(), settings, bytes, declaring }
     }
 
     /// Takes on only while the bodies of what is not settled have less than so many bytes.
@@ -30,10 +33,21 @@ impl MemorySourceConnector {
     pub fn bounded(self, in_flight_bytes: usize) -> Self {
         Self { bytes: in_flight_bytes, ..self }
     }
+
+    /// Lets it wait for what is missing while pipelines of this run still declare.
+    #[must_use]
+    pub fn beside(self, declaring: &Declaring) -> Self {
+        Self { declaring: declaring.clone(), ..self }
+    }
 }
 
 #[async_trait]
 impl SourceConnector for MemorySourceConnector {
+    async fn declare(&self) -> Result<(), ConnectError> {
+        let made = self.settings.make(&self.broker);
+        made.map_err(|error| ConnectError::Fatal(error.to_string()))
+    }
+
     async fn check(&self) -> Result<(), ConnectError> {
         let fatal = |error: crate::BrokerError| ConnectError::Fatal(error.to_string());
         self.settings.apply(&self.broker).map_err(fatal)?;
@@ -45,7 +59,12 @@ impl SourceConnector for MemorySourceConnector {
         if let Some(error) = self.broker.with(|state| state.switches.connects.pop_front()) {
             return Err(error);
         }
-        let fatal = |error: crate::BrokerError| ConnectError::Fatal(error.to_string());
+        let declaring = self.declaring.any();
+        let fatal = |error: crate::BrokerError| {
+            let text = error.to_string();
+            let may_come = error.may_come(declaring);
+            if may_come { ConnectError::Retry(text) } else { ConnectError::Fatal(text) }
+        };
         self.settings.apply(&self.broker).map_err(fatal)?;
         let live = Arc::new(AtomicBool::new(true));
         let SourceSettings { queue, prefetch, .. } = &self.settings;

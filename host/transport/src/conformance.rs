@@ -115,6 +115,7 @@ pub const CASES: &[Case] = cases![
     settling::a_dropped_handle_redelivers,
     settling::a_dropped_source_redelivers,
     settling::reject_dead_letters,
+    settling::what_is_returned_in_order_keeps_it,
     payload::heads_round_trip,
     payload::every_value_round_trips,
     payload::bodies_round_trip,

@@ -2,10 +2,35 @@
 //! transport of the AMQP model, so that a pipeline moves between them by the name of a table.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Deserialize;
 
 use crate::DelayQueue;
+
+/// Counts the pipelines of a run that have not made yet what they declare. While there are any,
+/// what is missing on a broker may still come.
+#[derive(Clone, Debug, Default)]
+pub struct Declaring(Arc<AtomicUsize>);
+
+impl Declaring {
+    /// A pipeline is to declare.
+    pub fn begin(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One has.
+    pub fn done(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Whether there are any. To be asked before the broker is, so that what was declared in
+    /// between is not missed.
+    pub fn any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+}
 
 /// One thing wrong with a transport's settings, or risky. Contains no credential.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -14,12 +39,32 @@ pub struct SettingsError {
     /// The key below the table, as in `declare.queue` or `declare.bindings[0].exchange`.
     pub path: String,
     pub message: String,
+    /// What it is, where that has a code of its own.
+    pub kind: ErrorKind,
+}
+
+/// Which code people see with a [`SettingsError`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// None of its own.
+    #[default]
+    Setting,
+    /// A stream where a queue must be.
+    Stream,
+    /// A URL whose user name or password is not percent-encoded.
+    Unescaped,
 }
 
 impl SettingsError {
     /// About the value at `path`.
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { path: path.into(), message: message.into() }
+        Self { path: path.into(), message: message.into(), kind: ErrorKind::Setting }
+    }
+
+    /// Gives it a code of its own.
+    #[must_use]
+    pub fn of_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
     }
 }
 
@@ -133,6 +178,13 @@ pub struct Binding {
     pub exchange: Option<String>,
     #[serde(default)]
     pub arguments: Arguments,
+}
+
+impl Arguments {
+    /// Whether a queue with these arguments is a stream.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.0.get("x-queue-type"), Some(Argument::Text(kind)) if kind == "stream")
+    }
 }
 
 /// A table of arguments.

@@ -9,6 +9,10 @@ pub enum ConnectError {
     /// It cannot heal without a change of configuration: stop this pipeline and say so.
     #[error("{0}")]
     Fatal(String),
+    /// As [`ConnectError::Fatal`]: the queue is a stream, from which nothing can be taken as from a
+    /// queue.
+    #[error("{0}")]
+    Stream(String),
     /// As [`ConnectError::Fatal`], about one of a sink's routes, by its number among them.
     #[error("{1}")]
     FatalRoute(usize, String),

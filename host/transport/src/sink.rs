@@ -15,6 +15,11 @@ pub trait SinkConnector: Send + Sync {
     /// sink; sinks of several lanes may share a connection, never a channel.
     async fn connect(&self, lane: usize) -> Result<Box<dyn Sink>, ConnectError>;
 
+    /// Makes what the settings declare, and asks for nothing else: another pipeline may need it.
+    async fn declare(&self) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     /// What it connects to, for people: no credentials.
     fn describe(&self) -> String;
 

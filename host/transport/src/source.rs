@@ -13,6 +13,11 @@ pub trait SourceConnector: Send + Sync {
     /// Connects; every step has a deadline of its own.
     async fn connect(&self) -> Result<Box<dyn Source>, ConnectError>;
 
+    /// Makes what the settings declare, and asks for nothing else: another pipeline may need it.
+    async fn declare(&self) -> Result<(), ConnectError> {
+        Ok(())
+    }
+
     /// Makes or finds what the source needs, as [`SourceConnector::connect`] does, and takes
     /// nothing.
     async fn check(&self) -> Result<(), ConnectError>;
@@ -50,6 +55,12 @@ pub trait Source: Send {
 
     /// Asks the broker to send no more. What it already sent still comes out of `next`.
     async fn cancel(&mut self);
+
+    /// Keeps what is given back from now on until [`Source::close`], which returns all of it at once
+    /// and in its order. To be called instead of [`Source::cancel`] where the order matters: brokers
+    /// put what is given back one by one behind others, and would send more to the next consumer of
+    /// the queue meanwhile. A source whose broker keeps the order anyway does nothing.
+    fn return_in_order(&mut self) {}
 
     /// Flushes settlements and closes, spending at most `deadline`. Call once nothing is
     /// unsettled or time is up.

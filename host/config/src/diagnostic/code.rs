@@ -66,6 +66,9 @@ codes! {
     SecretFile 203 Error "The file that `secret_file` names cannot be read, is larger than 64 KiB, or is not UTF-8 text.";
     ExpandedTooLarge 204 Error "The values that variables and secret files put into one file are larger than 1 MiB in all.";
 
+    SecretReadable 206 Warning "Others than its owner and its group may read the file of a secret. Take that away: `chmod o= FILE`.";
+    UnescapedUrl 207 Error "The user name or password in a URL holds a character that ends it or begins the host: write `%40` for `@`, `%2F` for `/`, `%3A` for `:`, `%3F` for `?`, `%23` for `#`, or leave it out of the URL and set `password`.";
+
     NoSource 301 Error "The pipeline has no source table.";
     SeveralTransports 302 Error "A source, a route or the dead-letter target names more than one transport. It takes exactly one.";
     UnknownTransport 303 Error "No transport of this name exists, or it cannot be used in this direction.";
@@ -97,6 +100,7 @@ codes! {
     BrokerUnreachable 702 Error "The broker cannot be reached, so what the file declares cannot be compared with it.";
     MayLose 703 Warning "With these settings the broker can lose messages, whatever Lockgate does.";
     MayReorder 704 Warning "The pipeline keeps messages in order, but nothing keeps a second consumer of its queue away, and two consumers overtake each other.";
+    StreamQueue 705 Error "A stream cannot be a source, and holds no dead letters: it keeps no record of what was settled, so that a restart would skip or repeat everything, and a message that is rejected come again for ever. Use a quorum queue. Streams may be targets.";
     MayLoseInCrashes 708 Warning "The source is a quorum queue with a delivery limit (20 from RabbitMQ 4 on, unless set) and without a dead-letter exchange. It drops a message after so many failed deliveries, and each death of a host is one for all that the host had in hand. Give the queue an `x-dead-letter-exchange`, by declaration or policy. A policy that does so already cannot be seen from here: then ignore this.";
 
     UnknownQueue 801 Error "Which queue holds the dead letters is not known: `[dead_letter]` declares none, or several. Name it with `--queue`.";

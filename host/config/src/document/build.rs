@@ -10,7 +10,7 @@ use super::interpolate::{Problem, interpolate};
 use super::{Entry, Node, Text, Value, offset};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::file::{Place, SourceFile};
-use crate::read::read_text;
+use crate::read::{is_readable_by_others, read_text};
 
 /// Bytes that variables and secret files may put into one file.
 const EXPANDED_MAX: usize = 1 << 20;
@@ -143,7 +143,14 @@ impl Builder<'_> {
             Ok(mut value) => {
                 self.allowance -= value.len();
                 value.truncate(value.trim_end_matches(['\n', '\r']).len());
-                return Value::Text(Text { value, secret: true, ..Text::default() });
+                if is_readable_by_others(&path) {
+                    let text = format!("anybody on this machine can read `{}`", path.display());
+                    let help = format!("`chmod o= {}`", path.display());
+                    let warning = Diagnostic::new(Code::SecretReadable, text).help(help);
+                    self.diagnostics.push(warning.at(Place::new(self.file, span.clone())));
+                }
+                let (secret, file) = (true, Some(path));
+                return Value::Text(Text { value, secret, file, ..Text::default() });
             }
             Err(error) => error,
         };

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 
 use serde::Deserialize;
-use serde::de::value::StrDeserializer;
+use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
@@ -18,11 +18,15 @@ use self::access::{Choice, Elements, Fields};
 use self::error::ReadError;
 use super::Section;
 use crate::diagnostic::Diagnostic;
-use crate::document::{Entry, Node, Value};
+use crate::document::{Entry, Node, Text, Value};
 use crate::suggest;
 
 /// Rounds of reading again; more wrong values in one table than this are not all reported.
 const ROUNDS_MAX: usize = 64;
+
+/// The name of a newtype that wants the file of a secret with it, to read it again later: it is
+/// given a map of `text` and `file` where there is one, else what any newtype is given.
+const WITH_FILE: &str = "SecretWithFile";
 
 /// Reads `section` into `T`, and says whether nothing was left out; `None` where even without what
 /// is wrong it is not a `T`.
@@ -137,9 +141,16 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
+        if name == WITH_FILE
+            && let Value::Text(Text { value, file: Some(file), .. }) = &self.node.value
+            && let Some(file) = file.to_str()
+        {
+            let parts = [("text", value.as_str()), ("file", file)];
+            return self.here(visitor.visit_map(MapDeserializer::new(parts.into_iter())));
+        }
         visitor.visit_newtype_struct(self)
     }
 

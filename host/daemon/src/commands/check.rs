@@ -1,11 +1,13 @@
 //! `lockgate check`: everything that can be judged without running, and with `--broker` what only
 //! the broker knows.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use lockgate_config::{Diagnostic, has_errors};
+use lockgate_pipeline::Parts;
 
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
@@ -46,15 +48,35 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
 async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
     const CLOSE: Duration = Duration::from_secs(2);
     let mut found = Vec::new();
-    for Assembled { pipeline, places, .. } in pipelines {
-        let parts = pipeline.parts();
-        for (index, sink) in parts.sinks.iter().enumerate() {
+    // First of all what any of them declares, for another may need it.
+    let mut refused = HashSet::new();
+    for (n, Assembled { pipeline, places, .. }) in pipelines.iter().enumerate() {
+        let Parts { sinks, source, .. } = pipeline.parts();
+        for (index, sink) in sinks.iter().enumerate() {
+            if let Err(error) = sink.declare().await {
+                found.push(places.refusal(Some(index), &error));
+                refused.insert((n, Some(index)));
+            }
+        }
+        if let Err(error) = source.declare().await {
+            found.push(places.refusal(None, &error));
+            refused.insert((n, None));
+        }
+    }
+    for (n, Assembled { pipeline, places, .. }) in pipelines.iter().enumerate() {
+        let Parts { sinks, source, .. } = pipeline.parts();
+        for (index, sink) in sinks.iter().enumerate() {
+            if refused.contains(&(n, Some(index))) {
+                continue;
+            }
             match sink.connect(0).await {
                 Ok(sink) => sink.close(CLOSE).await,
                 Err(error) => found.push(places.refusal(Some(index), &error)),
             }
         }
-        if let Err(error) = parts.source.check().await {
+        if !refused.contains(&(n, None))
+            && let Err(error) = source.check().await
+        {
             found.push(places.refusal(None, &error));
         }
         found.extend(parts.source.found().map(|risk| places.risk(&risk)));

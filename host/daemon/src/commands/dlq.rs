@@ -88,6 +88,10 @@ impl From<ConnectError> for Refused {
                 let help = "nothing was changed; try again when the broker answers";
                 Self::one(Code::BrokerUnreachable, text, help)
             }
+            ConnectError::Stream(text) => {
+                let help = "copy the letters to a queue first, with a stream client";
+                Self::one(Code::StreamQueue, text, help)
+            }
             _ => {
                 let help = "`--queue` names another queue, `--url` another broker";
                 Self::one(Code::BrokerRefused, error.to_string(), help)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lockgate_config::{Code, Diagnostic, has_errors, load_host};
 use lockgate_engine::LoadError;
 use lockgate_pipeline::{PipelineError, Running};
+use lockgate_transport::declare::Declaring;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -64,7 +65,7 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
     if has_errors(&diagnostics) {
         return Ok(exit::bad_input());
     }
-    super::runtime()?.block_on(serve(host.admin, pipelines, state))
+    super::runtime()?.block_on(serve(host.admin, pipelines, state, brokers.declaring))
 }
 
 /// What a pipeline's task reports.
@@ -79,6 +80,7 @@ async fn serve(
     admin: lockgate_config::AdminSpec,
     pipelines: Vec<Assembled>,
     state: Arc<State>,
+    declaring: Declaring,
 ) -> anyhow::Result<ExitCode> {
     let entries: Vec<Arc<Entry>> = pipelines.iter().map(|one| one.entry.clone()).collect();
     let app = Arc::new(App { entries, state });
@@ -92,8 +94,9 @@ async fn serve(
     let (stop, running) = watch::channel(true);
     let (report, mut events) = mpsc::channel(pipelines.len().max(1));
     let mut tasks = JoinSet::new();
+    pipelines.iter().for_each(|_| declaring.begin());
     for pipeline in pipelines {
-        tasks.spawn(supervise(pipeline, running.clone(), report.clone()));
+        tasks.spawn(supervise(pipeline, declaring.clone(), running.clone(), report.clone()));
     }
     drop((report, running));
     let mut refused = Vec::new();
@@ -134,11 +137,18 @@ async fn watch_over(
 /// Starts a pipeline and stays with it; true when it drained in time.
 async fn supervise(
     assembled: Assembled,
+    declaring: Declaring,
     mut running: watch::Receiver<bool>,
     report: mpsc::Sender<Event>,
 ) -> bool {
     let Assembled { pipeline, entry, places } = assembled;
-    let mut live: Running = match pipeline.start(running.clone()).await {
+    let starting = async {
+        // One pipeline may need what another declares.
+        pipeline.declare(running.clone()).await?;
+        declaring.done();
+        pipeline.start(running.clone()).await
+    };
+    let mut live: Running = match starting.await {
         Ok(live) => live,
         Err(_) if !*running.borrow() => return true,
         Err(error) => {

@@ -189,7 +189,7 @@ impl Sinks {
         let (connector, life, backoff) = (connector.clone(), *life, self.reconnect);
         let (stats, by, lane) = (self.stats.clone(), self.holder(index), self.lane);
         self.connecting.spawn(async move {
-            let failed = |error: &_| stats.conditions.bad(Component::Target, by, error);
+            let failed = |error: &_| stats.conditions.not_connected(Component::Target, by, error);
             (index, life.connect(backoff, || connector.connect(lane), failed).await)
         });
     }

@@ -1,9 +1,11 @@
 //! Endpoint: where to connect and as whom, from a URL and the keys beside it.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
+use lockgate_transport::declare::ErrorKind;
+use rustls::pki_types::ServerName;
 use serde::Deserialize;
 
 use super::{HEARTBEAT_MAX, SHORT_STRING_MAX, Secret, SettingsError};
@@ -21,6 +23,8 @@ pub struct TlsSettings {
     /// The client's certificate chain and key, both or neither.
     pub cert_file: Option<PathBuf>,
     pub key_file: Option<PathBuf>,
+    /// The name that the broker's certificate must have, where it is not the URL's host.
+    pub server_name: Option<String>,
 }
 
 /// The keys that make an [`Endpoint`].
@@ -44,6 +48,20 @@ pub struct Endpoint {
     pub(crate) name: String,
     /// Other hosts of the same broker, in the order in which they are tried after this one.
     others: Vec<Endpoint>,
+    /// What it was made of, where some of that is in a secret file.
+    renewal: Option<Box<Renewal>>,
+}
+
+/// The keys of a [`Login`] whose secrets may change.
+#[derive(Clone, PartialEq, Eq)]
+struct Renewal {
+    url: Secret,
+    username: Option<String>,
+    password: Option<Secret>,
+    auth_mechanism: Option<String>,
+    tls: Option<TlsSettings>,
+    heartbeat: u16,
+    connection_name: Option<String>,
 }
 
 impl Endpoint {
@@ -62,7 +80,9 @@ impl Endpoint {
         errors.dedup_by(|a, b| a.path == b.path && a.message == b.message);
         let mut hosts = hosts.into_iter();
         match hosts.next() {
-            Some(first) if errors.is_empty() => Ok(Self { others: hosts.collect(), ..first }),
+            Some(first) if errors.is_empty() => {
+                Ok(Self { others: hosts.collect(), renewal: Renewal::of(login), ..first })
+            }
             _ => Err(errors),
         }
     }
@@ -75,8 +95,8 @@ impl Endpoint {
 
     fn one(login: Login<'_>, url: &str) -> Result<Self, Vec<SettingsError>> {
         let mut errors = Vec::new();
-        let mut uri = parse(url).unwrap_or_else(|message| {
-            errors.push(SettingsError::new("url", message));
+        let mut uri = parse(url).unwrap_or_else(|(kind, message)| {
+            errors.push(SettingsError::new("url", message).of_kind(kind));
             AMQPUri::default()
         });
         if let Some(username) = login.username {
@@ -117,10 +137,55 @@ impl Endpoint {
             ));
         }
         if errors.is_empty() {
-            Ok(Self { uri, tls, name, others: Vec::new() })
+            Ok(Self { uri, tls, name, others: Vec::new(), renewal: None })
         } else {
             Err(errors)
         }
+    }
+
+    /// The same with what its secret files hold now. What cannot be read, or is no URL any more, is
+    /// as it was: the broker will say whether that is still good.
+    pub(crate) fn renewed(&self) -> Self {
+        let Some(was) = &self.renewal else { return self.clone() };
+        let (url, password) = (was.url.renewed(), was.password.as_ref().map(Secret::renewed));
+        let login = Login {
+            url: &url,
+            username: was.username.as_deref(),
+            password: password.as_ref(),
+            auth_mechanism: was.auth_mechanism.as_deref(),
+            tls: was.tls.as_ref(),
+            heartbeat: was.heartbeat,
+            connection_name: was.connection_name.as_deref(),
+        };
+        Self::new(login).unwrap_or_else(|errors| {
+            let error = errors.first().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(broker = %self, error, "the secret file holds nothing of use now");
+            self.clone()
+        })
+    }
+
+    /// The file that the login's secret comes from.
+    pub(crate) fn secret_file(&self) -> Option<&Path> {
+        let renewal = self.renewal.as_ref()?;
+        renewal.password.as_ref().unwrap_or(&renewal.url).file()
+    }
+}
+
+impl Renewal {
+    fn of(login: Login<'_>) -> Option<Box<Self>> {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let secrets = [Some(login.url), login.password];
+        secrets.into_iter().flatten().any(|secret| secret.file().is_some()).then(|| {
+            Box::new(Self {
+                url: login.url.clone(),
+                username: owned(login.username),
+                password: login.password.cloned(),
+                auth_mechanism: owned(login.auth_mechanism),
+                tls: login.tls.cloned(),
+                heartbeat: login.heartbeat,
+                connection_name: owned(login.connection_name),
+            })
+        })
     }
 }
 
@@ -138,6 +203,11 @@ fn tls(
     if tls.cert_file.is_some() != tls.key_file.is_some() {
         let missing = if tls.cert_file.is_some() { "tls.key_file" } else { "tls.cert_file" };
         errors.push(SettingsError::new(missing, "certificate and key come together"));
+    }
+    if let Some(name) = &tls.server_name
+        && ServerName::try_from(name.as_str()).is_err()
+    {
+        errors.push(SettingsError::new("tls.server_name", "is not a host name or an address"));
     }
     let external = uri.query.auth_mechanism == Some(SASLMechanism::External);
     if external && tls.cert_file.is_none() {
@@ -172,12 +242,28 @@ fn hosts_of(urls: &str) -> Vec<&str> {
     hosts
 }
 
+/// Whether something before the last `@` ends the authority of a URL, so that a part of the
+/// password would be taken for the host, and shown; or there are two `@`, and nobody knows which.
+fn is_unescaped(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let userinfo = rest.rsplit_once('@').map_or("", |(before, _)| before);
+    userinfo.contains(['@', '/', '?', '#'])
+}
+
 /// Parses and normalises; the error never shows the URL, which may hold a password.
-fn parse(url: &str) -> Result<AMQPUri, String> {
+fn parse(url: &str) -> Result<AMQPUri, (ErrorKind, String)> {
+    if is_unescaped(url) {
+        let text = "a character of the user name or password ends it there; write `%40` for `@`, \
+                    `%2F` for `/`, `%3F` for `?`, `%23` for `#`, or leave it out of the URL and set \
+                    `password`";
+        return Err((ErrorKind::Unescaped, text.to_owned()));
+    }
+    let wrong = |text: String| (ErrorKind::Setting, text);
     let mut uri: AMQPUri = url.parse().map_err(|error: String| {
-        // One of the parser's messages quotes the whole URL.
-        let detail = if error.contains(url) || url.is_empty() { "not a URL" } else { &error };
-        format!("{detail}; expected amqp://user:password@host:port/vhost")
+        // Some of the parser's messages quote the URL, or what they take for its scheme.
+        let known = url.starts_with("amqp://") || url.starts_with("amqps://");
+        let detail = if !known || error.contains(url) { "not a URL of a broker" } else { &error };
+        wrong(format!("{detail}; expected amqp://user:password@host:port/vhost"))
     })?;
     // The parser takes a lone `/` for the virtual host with the empty name. pika, Go and Java
     // take it for the default one, and that is what people mean.
@@ -189,13 +275,12 @@ fn parse(url: &str) -> Result<AMQPUri, String> {
         uri.authority.host = address.to_owned();
     }
     if uri.authority.host.contains(',') {
-        return Err(
-            "several hosts are several whole URLs: [\"amqp://a/\", \"amqp://b/\"]".to_owned()
-        );
+        let text = "several hosts are several whole URLs: [\"amqp://a/\", \"amqp://b/\"]";
+        return Err(wrong(text.to_owned()));
     }
     let too_long = |text: &str| text.len() > SHORT_STRING_MAX;
     if too_long(&uri.vhost) || too_long(&uri.authority.host) {
-        return Err(format!("host or virtual host is longer than {SHORT_STRING_MAX} bytes"));
+        return Err(wrong(format!("host or virtual host is longer than {SHORT_STRING_MAX} bytes")));
     }
     Ok(uri)
 }

@@ -38,8 +38,10 @@ impl RouteSettings {
     pub fn risks(&self) -> Vec<SettingsError> {
         let mut risks = Vec::new();
         let mut risk = |path: &str, text: &str| risks.push(SettingsError::new(path, text));
-        if !self.mandatory {
-            risk("mandatory", "the broker drops what no queue takes; leave `mandatory` true");
+        if !self.mandatory && !self.hands_on_later() {
+            let text = "the broker drops what no queue takes; leave `mandatory` true, which is not \
+                        asked for at exchanges that hand on later, as `x-delayed-message` does";
+            risk("mandatory", text);
         }
         if !self.persistent {
             risk(
@@ -146,6 +148,9 @@ mod tests {
             ("mandatory = false\npersistent = false", &["mandatory", "persistent"]),
             ("declare = { durable = false }", &["declare.durable"]),
             ("declare = { auto_delete = true }", &["declare.auto_delete"]),
+            ("mandatory = false\ndeclare = { type = 'topic' }", &["mandatory"]),
+            ("mandatory = false\ndeclare = { type = 'x-delayed-message' }", &[]),
+            ("mandatory = false\ndeclare = { type = 'x-recent-history' }", &[]),
             (
                 "declare = { queues = [{ name = 'a' }, { name = 'b', durable = false }] }",
                 &["declare.queues[1].durable"],

@@ -140,6 +140,82 @@ fn everything_wrong_with_a_route_is_told() {
 }
 
 #[test]
+fn a_url_must_say_where_its_password_ends() {
+    for url in [
+        "amqp://guest:/s3cret@h/",
+        "amqp://guest:12/s3cret@h/",
+        "amqp://guest:s3c@ret@h/",
+        "amqp://guest:12#s3cret@h",
+        "amqp://guest:12?s3cret@h",
+        "amqp://s3cret/x@h",
+        "amqps://:/s3cret@h/v",
+        "amqp://guest:x@s3cret#z@h",
+    ] {
+        let errors = source(&format!("url = '{url}'\nqueue = 'q'")).validate();
+        check(&errors, &["url"]);
+        assert_eq!(errors[0].kind, ErrorKind::Unescaped, "{url}");
+        assert!(errors[0].message.contains("%2F") && errors[0].message.contains("`password`"));
+    }
+    // What is escaped, or ends nothing, stays good.
+    for url in ["amqp://u:p%2f%40%23@h/v", "amqp://u:p:w@h", "amqp://h/v?heartbeat=5"] {
+        assert_eq!(source(&format!("url = '{url}'\nqueue = 'q'")).validate(), [], "{url}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever a password is, and wherever it stands: what prints does not show it.
+    #[test]
+    fn no_password_is_ever_printed(
+        password in "[ -~é]{0,6}S3CRET[ -~é]{0,6}",
+        start in proptest::sample::select(vec!["", "/", "1/", "5672/", "@", "#", "?", "[", "\\"]),
+        form in 0..5usize,
+    ) {
+        let password = format!("{start}{password}");
+        let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let url = match form {
+            0 => format!("amqp://guest:{password}@127.0.0.1:1/v"),
+            1 => format!("amqps://{password}@127.0.0.1/"),
+            2 => format!("amqp://guest:{encoded}@127.0.0.1"),
+            3 => format!("guest:{password}@127.0.0.1"),
+            _ => format!("amqp:{password}@127.0.0.1"),
+        };
+        let mut settings = source("url = 'amqp://h'\nqueue = 'q'");
+        settings.url = Secret::new(url.clone());
+        let mut shown = format!("{settings:?}");
+        match settings.endpoint() {
+            Ok(endpoint) => shown.push_str(&format!("{endpoint} {endpoint:?}")),
+            Err(errors) => errors.iter().for_each(|error| shown.push_str(&error.to_string())),
+        }
+        proptest::prop_assert!(!shown.contains("S3CRET"), "{url}: {shown}");
+        proptest::prop_assert!(!shown.contains("S3cret") && !shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
+fn a_stream_is_no_source_and_holds_no_dead_letters() {
+    let base = "url = 'amqp://h'\nqueue = 'q'\n";
+    for (text, path) in [
+        (
+            "declare = { queue = { arguments = { x-queue-type = 'stream' } } }",
+            "declare.queue.arguments.x-queue-type",
+        ),
+        ("arguments = { x-stream-offset = 'first' }", "arguments.x-stream-offset"),
+    ] {
+        let errors = source(&format!("{base}{text}")).validate();
+        check(&errors, &[path]);
+        assert_eq!(errors[0].kind, ErrorKind::Stream);
+    }
+    let route = "exchange = 'x'\n[[declare.queues]]\nname = 'a'\n[[declare.queues]]\nname = 'b'\n\
+                 arguments = { x-queue-type = 'stream' }";
+    let route: RouteSettings = toml::from_str(route).unwrap();
+    // As a target it is as good as any.
+    check(&route.validate(), &[]);
+    let errors = route.validate_dead_letter();
+    check(&errors, &["declare.queues[1].arguments.x-queue-type"]);
+    assert_eq!(errors[0].kind, ErrorKind::Stream);
+}
+
+#[test]
 fn nothing_prints_a_credential() {
     let settings = source("url = 'amqp://user:s3cret@h/v'\nqueue = 'q'\npassword = 's3cret'");
     let endpoint = settings.endpoint().unwrap();

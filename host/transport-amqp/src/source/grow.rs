@@ -7,7 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
 use lockgate_transport::ConnectError;
@@ -66,6 +68,17 @@ impl Consuming {
         let size = size.min(room()).max(1);
         let consumer = self.consume(size).await.map_err(|error| error.to_string())?;
         Ok((consumer.map_err(|error| said(&error))?, size))
+    }
+
+    /// Waits until the broker has taken the settlements: a quorum queue may hear of the end of a
+    /// connection before it hears of acks that came just before, and delivers those again. This asks
+    /// the queue itself, on the same channel, and so is answered after them.
+    pub(super) async fn arrived(&self) {
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let Ok(queue) = short(&self.queue) else { return };
+        let ask = self.channel.queue_declare(queue, options, FieldTable::default());
+        // Whatever the answer, it came after them.
+        let _ = self.answer(ask).await;
     }
 
     /// Deliveries in hand, handed out or not.

@@ -8,6 +8,14 @@ use lockgate_transport::conformance::{CASES, Fixture, Topology};
 use lockgate_transport::{Outgoing, RoutingKey, SinkConnector, SourceConnector};
 use lockgate_transport_amqp::AmqpSink;
 
+/// Cases that are run on quorum queues as well.
+const QUORUM: [&str; 4] = [
+    "ack_removes",
+    "a_dropped_source_redelivers",
+    "reject_dead_letters",
+    "what_is_returned_in_order_keeps_it",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keeps_the_promises() {
     let Some(bench) = Bench::new().await else { return };
@@ -15,7 +23,7 @@ async fn keeps_the_promises() {
     let direct =
         AmqpSink::for_routes(None, [&crate::support::publish_anywhere(&bench.url)]).unwrap();
     let publisher = direct.sinks.into_iter().next().unwrap().connect(0).await.unwrap();
-    let fixture = Rabbit { bench, proxy, publisher: publisher.into() };
+    let mut fixture = Rabbit { bench, proxy, publisher: publisher.into(), kind: "classic" };
     let mut failed = Vec::new();
     for case in CASES {
         // Erlang has no infinite floats: RabbitMQ closes the connection for one (541), so the
@@ -25,6 +33,12 @@ async fn keeps_the_promises() {
             failed.push(format!("{}: {error}", case.name));
         }
     }
+    // The kinds of queue differ in what they do with what comes back.
+    fixture.kind = "quorum";
+    for case in CASES.iter().filter(|case| QUORUM.contains(&case.name)) {
+        let result = case.run(&fixture).await;
+        failed.extend(result.err().map(|error| format!("quorum: {}: {error}", case.name)));
+    }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
@@ -32,13 +46,16 @@ struct Rabbit {
     bench: Bench,
     proxy: Proxy,
     publisher: tokio::sync::Mutex<Box<dyn lockgate_transport::Sink>>,
+    /// Of the queues.
+    kind: &'static str,
 }
 
 #[async_trait]
 impl Fixture for Rabbit {
     async fn fresh(&self) -> Result<Topology, String> {
-        let (dead_exchange, dead) = self.bench.pair("dead").await;
-        let arguments = [("x-dead-letter-exchange", &*dead_exchange)];
+        let (dead_exchange, dead) =
+            self.bench.pair_with("dead", [("x-queue-type", self.kind)]).await;
+        let arguments = [("x-queue-type", self.kind), ("x-dead-letter-exchange", &*dead_exchange)];
         let dead_key = [("x-dead-letter-routing-key", "dead")];
         let (exchange, queue) =
             self.bench.pair_with("key", arguments.into_iter().chain(dead_key)).await;

@@ -270,7 +270,7 @@ async fn connect_errors_say_whether_they_can_heal() {
     let declared =
         format!("queue = '{queue}'\n[declare.queue]\narguments = {{ x-max-length = 3 }}");
     for (settings, fatal, word) in [
-        (format!("url = 'amqp://guest:wrong@{host}'\nqueue = '{queue}'"), true, "refuses user"),
+        (format!("url = 'amqp://guest:wrong@{host}'\nqueue = '{queue}'"), true, "login refused"),
         ("url = 'amqp://127.0.0.1:1'\nqueue = 'q'".to_owned(), false, "refused"),
         (format!("url = '{url}'\nqueue = 'nowhere'"), true, "does not exist"),
         (format!("url = '{url}'\n{declared}"), true, "other properties"),

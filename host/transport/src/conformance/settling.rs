@@ -112,3 +112,31 @@ pub(super) async fn reject_dead_letters(fixture: &dyn Fixture) -> Check {
     fixture.until_depth(&topology.queue, 0).await?;
     fixture.until_depth(&topology.dead, 0).await
 }
+
+pub(super) async fn what_is_returned_in_order_keeps_it(fixture: &dyn Fixture) -> Check {
+    const COUNT: usize = 200;
+    const TAKEN: usize = 120;
+    let topology = fixture.fresh().await?;
+    publish(fixture, &topology, 0..COUNT).await?;
+    let mut first = source(fixture, &topology.queue, 150).await?;
+    let taken = take(&mut *first, TAKEN).await?;
+    first.return_in_order();
+    for (n, delivery) in taken.into_iter().enumerate() {
+        // What is given back stands before what is settled, and after it.
+        if n % 3 == 0 {
+            delivery.ack.settle(Settlement::Ack);
+        }
+    }
+    first.close(CLOSE).await;
+    let mut second = source(fixture, &topology.queue, 150).await?;
+    let expected: Vec<usize> = (0..COUNT).filter(|n| *n >= TAKEN || n % 3 != 0).collect();
+    let mut came = Vec::new();
+    while came.len() < expected.len() {
+        let delivery = take_one(&mut *second).await?;
+        came.push(number(&delivery.message)?);
+        delivery.ack.settle(Settlement::Ack);
+    }
+    same("order", &came, &expected)?;
+    second.close(CLOSE).await;
+    fixture.until_depth(&topology.queue, 0).await
+}

@@ -9,7 +9,7 @@ use lockgate_transport_amqp::{RouteSettings, SourceSettings};
 
 use super::Refused;
 use super::arguments::PlaceArguments;
-use crate::assemble;
+use crate::{assemble, transports};
 
 /// Seconds between heartbeats to a broker that is given by `--url`.
 const HEARTBEAT: u16 = 10;
@@ -47,7 +47,8 @@ pub(super) fn find(arguments: &PlaceArguments) -> Result<Place, Refused> {
             });
             let endpoint = endpoint.map_err(|errors| {
                 let told = errors.iter().map(|error| {
-                    Diagnostic::new(Code::BadSetting, format!("--url: {}", error.message))
+                    let text = format!("--url: {}", error.message);
+                    Diagnostic::new(transports::code(error.kind), text)
                 });
                 Refused(told.collect())
             })?;
@@ -150,8 +151,7 @@ pub(super) fn source(path: &Path) -> Result<(Endpoint, String), Refused> {
 }
 
 fn explain(section: &Section, errors: &[SettingsError]) -> Refused {
-    let told = errors.iter().map(|error| section.diagnostic_at(&error.path, &error.message));
-    Refused(told.collect())
+    Refused(transports::explain(section, errors))
 }
 
 #[cfg(test)]
