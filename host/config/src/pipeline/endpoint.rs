@@ -3,7 +3,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::document::Value;
 use crate::load::{Context, Transport};
-use crate::section::Section;
+use crate::section::{Section, misplaced};
 use crate::spec::Endpoint;
 use crate::suggest::{one_of, way_out};
 
@@ -42,12 +42,44 @@ pub(super) fn parse(
     }
     let able = context.transports.iter().filter(|one| direction.check(one).is_some());
     let known = able.clone().map(|one| one.kind);
-    let keys: Vec<&str> = section.keys().collect();
+    let mut keys: Vec<&str> = section.keys().collect();
     let title = section.title();
+    // The transport first, whatever stands above it.
+    let is_transport = |key: &str| context.transports.iter().any(|one| one.kind == key);
+    keys.sort_by_key(|key| !is_transport(key));
+    let holds_table = |key: &str| {
+        section.node().child(key).is_some_and(|node| matches!(node.value, Value::Table(_)))
+    };
+    if let Some(first) = keys.first()
+        && !is_transport(first)
+        && !holds_table(first)
+    {
+        let example = known.clone().next().unwrap_or("amqp");
+        let message = format!("{title} names no transport that `{first}` could be a setting of");
+        diagnostics.push(
+            Diagnostic::new(Code::NoTransport, message).at(section.key_place(first)).help(
+                match misplaced(first) {
+                    Some(help) => help,
+                    None => format!("write `{example} = {{ {first} = …, … }}`"),
+                },
+            ),
+        );
+        return None;
+    }
     for extra in keys.iter().skip(1) {
-        let message = format!("{title} names a second transport, `{extra}`; it takes exactly one");
-        diagnostics
-            .push(Diagnostic::new(Code::SeveralTransports, message).at(section.key_place(extra)));
+        let place = section.key_place(extra);
+        if is_transport(extra) || holds_table(extra) {
+            let message =
+                format!("{title} names a second transport, `{extra}`; it takes exactly one");
+            diagnostics.push(Diagnostic::new(Code::SeveralTransports, message).at(place));
+        } else {
+            let message = format!("unknown key `{extra}`");
+            let help = misplaced(extra).unwrap_or_else(|| {
+                let transport = keys.first().copied().unwrap_or_default();
+                format!("if it is a setting of the transport, put it between the braces of `{transport}`")
+            });
+            diagnostics.push(Diagnostic::new(Code::UnknownKey, message).at(place).help(help));
+        }
     }
     let Some(kind) = keys.first() else {
         let message = format!("{title} names no transport");
