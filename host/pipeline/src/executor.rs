@@ -298,7 +298,7 @@ fn leave(
             job.copies.push(Copy { sink: target.sink, outgoing: target.outgoing(message) });
         }
         None => {
-            let text = format!("the pipeline has no route {name:?}");
+            let text = format!("the pipeline has no route `{}`", name.escape_debug());
             let reason = "unknown_route".into();
             let (stage, plugin) = (stage.clone(), plugin.clone());
             job.worsen(Fate::DeadLetter(Cause { stage, plugin, reason, text }));

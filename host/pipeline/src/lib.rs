@@ -15,6 +15,7 @@ mod executor;
 mod intake;
 mod job;
 mod lane;
+mod letter_log;
 mod life;
 mod pipeline;
 mod retry;
