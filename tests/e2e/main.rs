@@ -22,3 +22,4 @@ mod retry;
 mod tls;
 mod trial;
 mod unroutable;
+mod watched;

@@ -9,9 +9,11 @@ mod exit;
 mod logging;
 mod metrics;
 mod plugins;
+mod process;
 mod report;
 mod stage;
 mod state;
+mod topology;
 mod transports;
 
 use std::process::ExitCode;

@@ -1,9 +1,9 @@
 //! `lockgate check`: everything that can be judged without running, and with `--broker` what only
 //! the broker knows.
 
+use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use lockgate_config::{Diagnostic, has_errors};
 
@@ -16,7 +16,13 @@ use crate::{exit, report};
 pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Result<ExitCode> {
     let loaded = assemble::load(paths);
     let mut diagnostics = loaded.diagnostics;
-    let plugins = Plugins::new(assemble::cache_dir())?;
+    let terminal = stderr().is_terminal();
+    let tell = move |plugin: &str| {
+        if terminal {
+            report::progress(format!("compiling plugin {plugin} …"));
+        }
+    };
+    let plugins = Plugins::new(assemble::cache_dir())?.telling(tell);
     let brokers = Brokers::default();
     let mut assembled = Vec::new();
     for spec in &loaded.pipelines {
@@ -27,6 +33,9 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
             }
             Err(errors) => diagnostics.extend(errors),
         }
+    }
+    if terminal {
+        report::progress("");
     }
     if broker {
         diagnostics.extend(super::runtime()?.block_on(ask_brokers(assembled)));
@@ -44,15 +53,12 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
 
 /// Connects everything once, makes what is declared, and closes it again; takes no message.
 async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
-    const CLOSE: Duration = Duration::from_secs(2);
     let mut found = Vec::new();
     for Assembled { pipeline, places, .. } in pipelines {
         let parts = pipeline.parts();
         for (index, sink) in parts.sinks.iter().enumerate() {
-            match sink.connect(0).await {
-                Ok(sink) => sink.close(CLOSE).await,
-                Err(error) => found.push(places.refusal(Some(index), &error)),
-            }
+            let wrong = sink.check().await;
+            found.extend(wrong.iter().map(|error| places.refusal(Some(index), error)));
         }
         if let Err(error) = parts.source.check().await {
             found.push(places.refusal(None, &error));
