@@ -67,19 +67,9 @@ pub(super) fn parse(
         return None;
     }
     for extra in keys.iter().skip(1) {
-        let place = section.key_place(extra);
-        if is_transport(extra) || holds_table(extra) {
-            let message =
-                format!("{title} names a second transport, `{extra}`; it takes exactly one");
-            diagnostics.push(Diagnostic::new(Code::SeveralTransports, message).at(place));
-        } else {
-            let message = format!("unknown key `{extra}`");
-            let help = misplaced(extra).unwrap_or_else(|| {
-                let transport = keys.first().copied().unwrap_or_default();
-                format!("if it is a setting of the transport, put it between the braces of `{transport}`")
-            });
-            diagnostics.push(Diagnostic::new(Code::UnknownKey, message).at(place).help(help));
-        }
+        let another = is_transport(extra) || holds_table(extra);
+        let transport = keys.first().copied().unwrap_or_default();
+        diagnostics.push(superfluous(section, transport, extra, another));
     }
     let Some(kind) = keys.first() else {
         let message = format!("{title} names no transport");
@@ -107,6 +97,20 @@ pub(super) fn parse(
     }
     diagnostics.append(&mut check(&settings));
     Some(Endpoint { kind: (*kind).to_owned(), settings })
+}
+
+/// The report of a key beside the transport: `another` transport, or a setting out of place.
+fn superfluous(section: &Section, transport: &str, extra: &str, another: bool) -> Diagnostic {
+    let place = section.key_place(extra);
+    if another {
+        let title = section.title();
+        let message = format!("{title} names a second transport, `{extra}`; it takes exactly one");
+        return Diagnostic::new(Code::SeveralTransports, message).at(place);
+    }
+    let help = misplaced(extra).unwrap_or_else(|| {
+        format!("if it is a setting of the transport, put it between the braces of `{transport}`")
+    });
+    Diagnostic::new(Code::UnknownKey, format!("unknown key `{extra}`")).at(place).help(help)
 }
 
 /// Whether the section is a table, and a report if not.
