@@ -27,3 +27,4 @@ mod tls;
 mod topology;
 mod trial;
 mod unroutable;
+mod watched;

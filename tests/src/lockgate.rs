@@ -287,6 +287,11 @@ impl Lockgate {
         Ok(())
     }
 
+    /// Host and port of its admin listener.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.admin)
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

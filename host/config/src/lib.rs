@@ -33,4 +33,5 @@ pub use spec::{
     OnError, Order, PipelineSpec, PluginRef, RetryPolicy, RetrySpec, RouteSpec, Settings,
     StageSpec, Wait,
 };
+pub use suggest::nearest;
 pub use units::{ByteSize, Time, TimeRange};

@@ -108,9 +108,13 @@ pub(crate) fn read_file(path: &Path, diagnostics: &mut Vec<Diagnostic>) -> Optio
     let code = match error {
         ReadError::Io(_) | ReadError::NotAFile => Code::Unreadable,
         ReadError::TooLarge(_) => Code::TooLarge,
-        ReadError::NotUtf8(_) => Code::NotUtf8,
+        ReadError::NotUtf8 { .. } => Code::NotUtf8,
     };
-    diagnostics.push(unreadable(path, code, &error.to_string()));
+    let diagnostic = unreadable(path, code, &error.to_string());
+    diagnostics.push(match code {
+        Code::NotUtf8 => diagnostic.help("save it as UTF-8; `iconv -f FROM -t UTF-8` converts it"),
+        _ => diagnostic,
+    });
     None
 }
 

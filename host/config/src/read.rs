@@ -13,8 +13,13 @@ pub(crate) enum ReadError {
     NotAFile,
     /// The limit, in bytes.
     TooLarge(u64),
-    /// The first byte that is wrong.
-    NotUtf8(usize),
+    /// The first byte that is wrong and the line it is on, both from 1, and what the text may be
+    /// instead.
+    NotUtf8 {
+        byte: usize,
+        line: usize,
+        guess: &'static str,
+    },
 }
 
 impl fmt::Display for ReadError {
@@ -23,7 +28,9 @@ impl fmt::Display for ReadError {
             Self::Io(error) => write!(f, "{error}"),
             Self::NotAFile => f.write_str("it is not a regular file"),
             Self::TooLarge(limit) => write!(f, "it is larger than {} KiB", limit / 1024),
-            Self::NotUtf8(at) => write!(f, "it is not UTF-8 text (byte {at})"),
+            Self::NotUtf8 { byte, line, guess } => {
+                write!(f, "it is not UTF-8 text (line {line}, byte {byte} of the file); {guess}")
+            }
         }
     }
 }
@@ -40,7 +47,33 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, ReadError> {
     if bytes.len() as u64 > limit {
         return Err(ReadError::TooLarge(limit));
     }
-    String::from_utf8(bytes).map_err(|error| ReadError::NotUtf8(error.utf8_error().valid_up_to()))
+    if is_utf16(&bytes) {
+        let guess = "it looks like UTF-16";
+        return Err(ReadError::NotUtf8 { byte: 1, line: 1, guess });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..at).unwrap_or_default();
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        // In Latin-1 and Windows-1252 a letter with an accent is one byte, and stands among plain ones.
+        let guess = match error.as_bytes().get(at) {
+            Some(0xa0..) => "it may be Latin-1 (ISO 8859-1) or Windows-1252",
+            Some(_) => "it may be Windows-1252",
+            None => "its last character is cut off",
+        };
+        let cut = error.utf8_error().error_len().is_none();
+        let guess = if cut { "its last character is cut off" } else { guess };
+        ReadError::NotUtf8 { byte: at + 1, line, guess }
+    })
+}
+
+/// Whether bytes are text as Windows tools save it for "Unicode": with its mark, or with every second
+/// byte zero.
+fn is_utf16(bytes: &[u8]) -> bool {
+    let start = bytes.get(..64.min(bytes.len()) & !1).unwrap_or_default();
+    let halves = |half: usize| start.iter().skip(half).step_by(2).all(|byte| *byte == 0);
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+        || (!start.is_empty() && (halves(0) != halves(1)))
 }
 
 /// Whether others than its owner and its group may read a file, links followed.

@@ -161,6 +161,17 @@ impl fmt::Debug for Section {
     }
 }
 
+/// The way out for a key of the whole file that stands in a table: whatever follows a `[table]` is
+/// in it.
+pub(crate) fn misplaced(key: &str) -> Option<String> {
+    let of_file = ["version", "name", "description", "lanes"].contains(&key);
+    of_file.then(|| {
+        format!(
+            "`{key}` of the whole file stands at its top: below a `[table]` it is one of its keys"
+        )
+    })
+}
+
 fn steps(path: &str) -> impl Iterator<Item = &str> {
     path.split(['.', '[', ']']).filter(|step| !step.is_empty())
 }

@@ -1,10 +1,7 @@
 //! Nearest known name, for "did you mean".
 
 /// The known name that `given` is most likely a slip of: at most a third of it wrong, case apart.
-pub(crate) fn nearest<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // The cost is the product of the lengths, and a key may be as long as the file.
     if given.len() > 100 {
         return None;

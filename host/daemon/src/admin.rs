@@ -3,6 +3,8 @@
 //! Loopback by default, where requests with a foreign Host or Origin are refused (a browser can
 //! be made to send those); elsewhere a bearer token is required.
 
+mod connections;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::app::App;
+
+pub(crate) use connections::Connections;
 
 /// Who may ask.
 pub(crate) struct Access {
@@ -37,12 +41,9 @@ pub(crate) async fn listen(
         .await
         .map_err(|error| anyhow::anyhow!("cannot listen on {address} for admin: {error}"))?;
     let bound = listener.local_addr()?;
+    let connections = app.connections.clone();
     let router = router(app, Access { token, loopback: bound.ip().is_loopback() });
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "admin listener ended");
-        }
-    });
+    tokio::spawn(connections.serve(listener, router));
     Ok(bound)
 }
 
@@ -127,15 +128,15 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn pipelines(State(app): State<Arc<App>>) -> Response {
-    let all: Vec<_> = app.entries.iter().map(|entry| entry.describe()).collect();
+    let all: Vec<_> = app.entries().iter().map(|entry| entry.describe()).collect();
     Json(json!({ "pipelines": all })).into_response()
 }
 
 async fn pipeline(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
-    match app.entries.iter().find(|entry| entry.name == name) {
+    match app.entries().iter().find(|entry| entry.name == name) {
         Some(entry) => Json(entry.describe()).into_response(),
         None => {
-            let error = json!({ "error": format!("no pipeline is named {name:?}") });
+            let error = json!({ "error": format!("no pipeline is named `{name}`") });
             (StatusCode::NOT_FOUND, Json(error)).into_response()
         }
     }

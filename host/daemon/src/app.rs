@@ -1,7 +1,7 @@
 //! App: what runs in this process, for health, metrics and the admin listener.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use lockgate_engine::Configured;
 use lockgate_message::Outcome;
@@ -9,13 +9,18 @@ use lockgate_pipeline::{Component, Prepared, Stats};
 use lockgate_transport::SinkConnector;
 use serde_json::{Value, json};
 
+use crate::admin::Connections;
 use crate::plugins::identity;
 use crate::state::State;
 
 /// Everything that was started.
 pub(crate) struct App {
-    pub(crate) entries: Vec<Arc<Entry>>,
+    /// Not set before all plugins are loaded.
+    entries: OnceLock<Vec<Arc<Entry>>>,
+    /// What is done until then.
+    starting: Mutex<String>,
     pub(crate) state: Arc<State>,
+    pub(crate) connections: Arc<Connections>,
 }
 
 /// One pipeline, from before it is connected until after it ended.
@@ -127,9 +132,34 @@ impl Entry {
 }
 
 impl App {
+    /// Before anything has been loaded.
+    pub(crate) fn new(state: Arc<State>) -> Self {
+        let starting = Mutex::new("loading plugins".to_owned());
+        let connections = Arc::new(Connections::new());
+        Self { entries: OnceLock::new(), starting, state, connections }
+    }
+
+    /// Says what the pipelines wait for before they are there.
+    pub(crate) fn set_starting(&self, what: String) {
+        *self.starting.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// The pipelines are there. Of two calls the first counts.
+    pub(crate) fn set_entries(&self, entries: Vec<Arc<Entry>>) {
+        let _ = self.entries.set(entries);
+    }
+
+    /// The pipelines; none before their plugins are loaded.
+    pub(crate) fn entries(&self) -> &[Arc<Entry>] {
+        self.entries.get().map_or(&[], Vec::as_slice)
+    }
+
     /// What `/readyz` waits for; empty when everything is ready.
     pub(crate) fn waiting(&self) -> Vec<String> {
-        self.entries
+        if self.entries.get().is_none() {
+            return vec![self.starting.lock().unwrap_or_else(PoisonError::into_inner).clone()];
+        }
+        self.entries()
             .iter()
             .flat_map(|entry| {
                 let waiting = entry.waiting().into_iter();
@@ -141,7 +171,7 @@ impl App {
     /// Counters by plugin name, over all stages that use it.
     pub(crate) fn plugin_stats(&self) -> Vec<PluginStats> {
         let mut all: Vec<PluginStats> = Vec::new();
-        for (_, stage) in self.entries.iter().flat_map(|entry| &entry.stages) {
+        for (_, stage) in self.entries().iter().flat_map(|entry| &entry.stages) {
             let name = &stage.plugin().description().name;
             let at = all.iter().position(|one| one.name == *name).unwrap_or_else(|| {
                 let (faults, memory_bytes) = (BTreeMap::new(), 0);
@@ -160,7 +190,7 @@ impl App {
 
     /// For `/v1/plugins`: every plugin at every place where it is used.
     pub(crate) fn describe_plugins(&self) -> Vec<Value> {
-        let stages = self.entries.iter().flat_map(|entry| {
+        let stages = self.entries().iter().flat_map(|entry| {
             entry.stages.iter().map(move |(stage, configured)| (&entry.name, stage, configured))
         });
         stages

@@ -16,6 +16,7 @@ use lockgate_transport::Backoff;
 use crate::app::Entry;
 use crate::plugins::{self, Plugins};
 use crate::stage::PluginStage;
+use crate::topology;
 use crate::transports::{self, Brokers, Places};
 
 /// A pipeline ready to start.
@@ -27,14 +28,16 @@ pub(crate) struct Assembled {
 
 /// Loads pipeline files with this daemon's transports and plugins.
 pub(crate) fn load(paths: &[PathBuf]) -> Loaded {
-    lockgate_config::load(
+    let mut loaded = lockgate_config::load(
         paths,
         &lockgate_config::Context {
             environment: &|name| std::env::var(name).ok(),
             transports: &transports::LIST,
             plugins: &plugins::NAMES,
         },
-    )
+    );
+    loaded.diagnostics.extend(topology::judge(&loaded.pipelines));
+    loaded
 }
 
 /// Loads the plugins and connects everything to everything, but nothing to a broker yet. With
@@ -81,7 +84,10 @@ pub(crate) fn assemble(
     let parts = Parts {
         name: spec.name.clone(),
         source: wired.source,
-        chain: Chain { generation: 1, stages: ready.into_iter().map(stage_factory).collect() },
+        chain: Chain {
+            generation: 1,
+            stages: ready.into_iter().map(|one| stage_factory(&spec.name, one)).collect(),
+        },
         sinks: wired.sinks,
         routes,
         dead_letter: wired.dead_letter,
@@ -92,8 +98,12 @@ pub(crate) fn assemble(
     Ok((Assembled { pipeline, entry, places: wired.places }, diagnostics))
 }
 
-fn stage_factory((stage, configured): (&StageSpec, Arc<Configured>)) -> Arc<dyn StageFactory> {
+fn stage_factory(
+    pipeline: &str,
+    (stage, configured): (&StageSpec, Arc<Configured>),
+) -> Arc<dyn StageFactory> {
     Arc::new(PluginStage {
+        pipeline: pipeline.to_owned(),
         name: stage.name.clone(),
         plugin: plugins::identity(configured.plugin()),
         configured,

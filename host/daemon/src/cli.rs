@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Run pipelines until SIGTERM or SIGINT, then drain.
+    /// Run pipelines until SIGTERM, SIGINT or SIGHUP, then drain; a second signal ends it at once.
     ///
     /// Exit codes: 0 after a clean drain, 1 on failure, 2 on bad usage or configuration.
     #[command(after_help = "Example:\n  lockgate run pipelines/orders.toml")]

@@ -27,10 +27,17 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
             return ExitCode::from(lockgate_engine::compile_child(&arguments));
         }
     };
-    result.unwrap_or_else(|error| {
+    let code = result.unwrap_or_else(|error| {
         report::error(&error);
         exit::failed()
-    })
+    });
+    match report::check_written() {
+        Ok(()) => code,
+        Err(error) => {
+            report::error(&error);
+            exit::failed()
+        }
+    }
 }
 
 /// A tokio runtime for I/O. Plugins run on the lanes' own threads.

@@ -10,9 +10,11 @@ mod logging;
 mod memory;
 mod metrics;
 mod plugins;
+mod process;
 mod report;
 mod stage;
 mod state;
+mod topology;
 mod transports;
 
 use std::process::ExitCode;

@@ -34,6 +34,8 @@ pub(crate) struct Plugins {
     loaded: Mutex<HashMap<Key, Arc<Plugin>>>,
     /// For the stages that keep state; opened when the first of them is configured.
     state: Option<Arc<State>>,
+    /// Told the name of each module that is about to be loaded, which may take seconds.
+    tell: Box<dyn Fn(&str)>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -57,7 +59,14 @@ impl Plugins {
         let exe = std::env::current_exe().context("cannot find the own binary")?;
         let compiler = Compiler::Child { exe, args: vec!["compile-module".into()] };
         let config = EngineConfig { cache_dir, compiler, memory_reservation, carried: CARRIED };
-        Ok(Self { engine: Engine::new(config)?, loaded: Mutex::default(), state: None })
+        let (engine, loaded, state) = (Engine::new(config)?, Mutex::default(), None);
+        Ok(Self { engine, loaded, state, tell: Box::new(|_| {}) })
+    }
+
+    /// Calls `tell` with the name of each module that is about to be loaded. One that is not in the
+    /// cache is compiled then, which takes seconds.
+    pub(crate) fn telling(self, tell: impl Fn(&str) + 'static) -> Self {
+        Self { tell: Box::new(tell), ..self }
     }
 
     /// Why the sandboxes of these pipelines, one a stage and lane, do not fit into the address space
@@ -153,6 +162,7 @@ impl Plugins {
         if let Some(plugin) = loaded.get(&key) {
             return Ok(plugin.clone());
         }
+        (self.tell)(&stage.plugin.to_string());
         let plugin = self.engine.load(&bytes, grants, &limits).map_err(|error| {
             let code = match &error {
                 LoadError::ContractVersion { .. } => Code::BadContract,

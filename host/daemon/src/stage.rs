@@ -9,6 +9,7 @@ use lockgate_pipeline::{OnError, RetryPolicy, Stage, StageFactory};
 
 /// A configured plugin at its place in a chain.
 pub(crate) struct PluginStage {
+    pub(crate) pipeline: String,
     pub(crate) name: String,
     pub(crate) plugin: String,
     pub(crate) configured: Arc<Configured>,
@@ -16,15 +17,20 @@ pub(crate) struct PluginStage {
     pub(crate) retry: RetryPolicy,
 }
 
-struct Open(Instance);
+struct Open {
+    instance: Instance,
+    /// Says in the log whose lines those of the plugin and of its sandbox are.
+    span: tracing::Span,
+}
 
 impl Stage for Open {
     fn process(&mut self, batch: &[Input<'_>], verdicts: &mut Vec<Verdict>) {
-        self.0.process(batch, verdicts);
+        let Self { instance, span } = self;
+        span.in_scope(|| instance.process(batch, verdicts));
     }
 
     fn staged(&mut self) -> Vec<(usize, Staged)> {
-        self.0.staged()
+        self.instance.staged()
     }
 }
 
@@ -38,8 +44,12 @@ impl StageFactory for PluginStage {
     }
 
     fn open(&self, _lane: usize) -> Result<Box<dyn Stage>, String> {
-        let instance = self.configured.open().map_err(|fault| fault.to_string())?;
-        Ok(Box::new(Open(instance)))
+        let Self { pipeline, name, plugin, .. } = self;
+        // Of the highest level, for what is written within it is of any.
+        let span = tracing::error_span!("stage", pipeline, stage = name, plugin);
+        let opened = span.in_scope(|| self.configured.open());
+        let instance = opened.map_err(|fault| fault.to_string())?;
+        Ok(Box::new(Open { instance, span }))
     }
 
     fn retry(&self) -> Option<RetryPolicy> {

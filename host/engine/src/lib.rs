@@ -56,4 +56,4 @@ pub use needs::{BodyNeeds, HeaderNeeds, Names, Needs};
 pub use plugin::Plugin;
 pub use precheck::MAX_MODULE;
 pub use stats::StatsSnapshot;
-pub use text::clean;
+pub use text::{clean, steers};

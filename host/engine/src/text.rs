@@ -23,6 +23,13 @@ pub fn clean(text: &str, max: usize) -> String {
     out
 }
 
+/// Text for whoever escapes it later: at most `max` bytes, what is no UTF-8 is U+FFFD.
+pub(crate) fn lossy(bytes: &[u8], max: usize) -> String {
+    let mut text = String::from_utf8_lossy(bytes.get(..max + 4).unwrap_or(bytes)).into_owned();
+    text.truncate(text.floor_char_boundary(max));
+    text
+}
+
 /// [`clean`] for bytes that may not be UTF-8; what is not becomes U+FFFD.
 pub(crate) fn clean_bytes(bytes: &[u8], max: usize) -> String {
     // Cut before the lossy copy, so that a large text costs no large allocation; not within the
@@ -30,7 +37,8 @@ pub(crate) fn clean_bytes(bytes: &[u8], max: usize) -> String {
     clean(&String::from_utf8_lossy(bytes.get(..max + 4).unwrap_or(bytes)), max)
 }
 
-fn steers(c: char) -> bool {
+/// Whether a character could steer a terminal or reorder a line.
+pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -16,6 +16,7 @@ mod history;
 mod intake;
 mod job;
 mod lane;
+mod letter_log;
 mod life;
 mod pipeline;
 mod retry;

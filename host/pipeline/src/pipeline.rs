@@ -1,11 +1,13 @@
 //! Assembles a pipeline from its parts, starts it, stops it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockgate_message::{Delivery, Outcome};
 use lockgate_transport::{ConnectError, SinkConnector, Source, SourceConnector, reconnect};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use crate::chain::Chain;
 use crate::condition::Component;
@@ -22,6 +24,12 @@ use crate::stats::{StageStats, Stats};
 
 /// Batches that may wait between a lane's thread and its dispatcher.
 const LANE_AHEAD: usize = 4;
+
+/// How much of the drain deadline is kept for giving back and closing: as much as a source that does
+/// not answer takes.
+const CLOSING: Duration = Duration::from_secs(5);
+/// Time for giving back and closing where the settings leave none.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 /// What a pipeline is made of.
 pub struct Parts {
@@ -180,18 +188,29 @@ impl Running {
         }
     }
 
-    /// Takes no more, finishes what is in flight within the drain deadline, gives the rest back,
-    /// closes. True when nothing had to be given back for lack of time.
+    /// Takes no more, finishes what is in flight, gives the rest back, closes: all of it within the
+    /// drain deadline, of which the last part, [`CLOSING`] at most, is for giving back and closing.
+    /// True when nothing had to be given back for lack of time.
+    ///
+    /// What cannot even be given back by then (a plugin call that goes on, a broker that answers
+    /// nothing) is left: the broker delivers it again once this process has gone.
     pub async fn stop(mut self) -> bool {
+        let drain = self.settings.drain.max(SHORTEST);
+        let end = Instant::now() + drain;
         self.phase.send_replace(Phase::Drain);
         // However little time there is: before anything is given back, the source must know how. It
         // fails only when intake has ended.
-        let _ = self.draining.wait_for(|draining| *draining).await;
-        let in_time = tokio::time::timeout(self.settings.drain, &mut self.task).await.is_ok();
+        let _ = timeout_at(end, self.draining.wait_for(|draining| *draining)).await;
+        let in_time = timeout_at(end - CLOSING.min(drain / 4), &mut self.task).await.is_ok();
         if !in_time {
             self.phase.send_replace(Phase::Abandon);
-            // A lane can be held by the calls of one batch, each with a deadline of its own.
-            drop(self.task.await);
+            if timeout_at(end, &mut self.task).await.is_err() {
+                tracing::warn!(
+                    pipeline = self.name,
+                    "not all was given back within the drain deadline; the broker delivers it again"
+                );
+                self.task.abort();
+            }
         }
         in_time
     }
@@ -234,6 +253,7 @@ impl Lanes {
         source: Box<dyn Source>,
         drains: watch::Sender<bool>,
     ) {
+        let letters = self.stats.letters.clone();
         let intake = Intake {
             connector,
             lanes: self.queues,
@@ -249,6 +269,7 @@ impl Lanes {
                 tracing::error!(%error, "a dispatcher died; its messages come back");
             }
         }
+        letters.flush();
     }
 
     /// Starts a lane's thread, opens its stages there, connects its sinks.

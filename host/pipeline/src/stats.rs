@@ -7,6 +7,7 @@ use std::time::Duration;
 use lockgate_message::Outcome;
 
 use crate::condition::Conditions;
+use crate::letter_log::LetterLog;
 
 /// Everything countable about one running pipeline.
 pub struct Stats {
@@ -18,6 +19,8 @@ pub struct Stats {
     pub confirm_seconds: Histogram,
     pub reconnects: AtomicU64,
     pub conditions: Conditions,
+    /// Tells the log of dead letters.
+    pub(crate) letters: Arc<LetterLog>,
 }
 
 /// received = delivered + filtered + dead-lettered + deferred + requeued + in flight, in every
@@ -121,6 +124,7 @@ impl Stats {
             confirm_seconds: Histogram::default(),
             reconnects: AtomicU64::new(0),
             conditions: Conditions::new(pipeline),
+            letters: Arc::new(LetterLog::new(pipeline)),
         }
     }
 

@@ -901,6 +901,25 @@ async fn after_the_drain_deadline_the_rest_is_given_back() {
     assert_eq!((snapshot.delivered, snapshot.requeued), (0, snapshot.received));
 }
 
+/// A call that never comes back holds its lane's thread, and with it everything that waits for that.
+#[tokio::test]
+async fn a_plugin_that_never_answers_does_not_hold_up_a_stop() {
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = std::sync::Mutex::new(blocked);
+    let mut bench = Bench::new().stage(move |_| {
+        drop(blocked.lock().unwrap().recv());
+        Verdict::Pass
+    });
+    bench.settings.drain = Duration::from_millis(50);
+    bench.publish(1);
+    let running = bench.start().await;
+    bench.broker.until("in", |queue| queue.unsettled > 0).await.unwrap();
+    let stopped = tokio::time::timeout(Duration::from_secs(60), running.stop()).await;
+    assert_eq!(stopped, Ok(false), "it went on waiting");
+    drop(release);
+    bench.broker.until_depth("in", 1).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_message_without_an_id_gets_the_derived_one() {
     let mut bench = Bench::new().stage(|_| Verdict::Pass);

@@ -145,7 +145,7 @@ impl SourceSettings {
         let mut errors = self.endpoint().err().unwrap_or_default();
         name(&mut errors, "queue", &self.queue, true);
         if self.prefetch == 0 {
-            errors.push(SettingsError::new("prefetch", "0 means no limit; give 1 to 65535"));
+            errors.push(SettingsError::new("prefetch", "0 would be no limit: the whole queue in memory; give 1 to 65535, or leave it out for 1000"));
         }
         arguments::check(&self.arguments, "arguments", &mut errors);
         for key in self.arguments.0.keys().filter(|key| key.starts_with("x-stream-")) {

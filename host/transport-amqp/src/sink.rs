@@ -264,6 +264,30 @@ impl SinkConnector for AmqpSink {
         Ok(())
     }
 
+    async fn check(&self) -> Vec<ConnectError> {
+        let link = match self.link().await {
+            Ok(link) => link,
+            Err(error) => return vec![error],
+        };
+        let topology = Topology { endpoint: &self.manner.endpoint, link: &link };
+        let mut wrong = Vec::new();
+        for (n, TargetExchange { name, declare }) in self.exchanges.iter().enumerate() {
+            match topology.target(name, declare.as_ref(), true).await {
+                Ok(()) => {}
+                // The connection has gone: the others would say the same.
+                Err(error @ ConnectError::Retry(_)) => {
+                    wrong.push(error);
+                    break;
+                }
+                Err(error) => wrong.push(error.of_route(n)),
+            }
+        }
+        if let Some(link) = Arc::into_inner(link) {
+            link.close(CONNECT).await;
+        }
+        wrong
+    }
+
     fn describe(&self) -> String {
         let names: Vec<_> = self.exchanges.iter().map(|exchange| &*exchange.name).collect();
         format!("exchanges {} at {}", names.join(", "), self.manner.endpoint)

@@ -62,7 +62,7 @@ impl SourceSettings {
     pub fn validate(&self) -> Vec<SettingsError> {
         let mut errors = Vec::new();
         if self.prefetch == 0 {
-            errors.push(error("prefetch", "0 means no limit; give 1 to 65535"));
+            errors.push(error("prefetch", "0 would be no limit: the whole queue in memory; give 1 to 65535, or leave it out for 1000"));
         }
         if self.queue.is_empty() {
             errors.push(error("queue", "must not be empty"));

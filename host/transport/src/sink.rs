@@ -20,6 +20,18 @@ pub trait SinkConnector: Send + Sync {
         Ok(())
     }
 
+    /// Makes or finds what the sink needs, as [`SinkConnector::connect`] does, and says everything that
+    /// is wrong.
+    async fn check(&self) -> Vec<ConnectError> {
+        match self.connect(0).await {
+            Ok(sink) => {
+                sink.close(Duration::from_secs(2)).await;
+                Vec::new()
+            }
+            Err(error) => vec![error],
+        }
+    }
+
     /// What it connects to, for people: no credentials.
     fn describe(&self) -> String;
 

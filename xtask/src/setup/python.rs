@@ -19,14 +19,18 @@ pub(crate) fn ensure(paths: &Paths) -> Result<()> {
     let stamp = venv.join("requirements.txt");
     let same = fs::read_to_string(&stamp).is_ok_and(|have| have == wanted);
     // A venv points at the Python that made it, which may be gone.
-    if same && capture(Command::new(venv.join("bin/python")).args(["-c", "import pika"])).is_some()
+    if same
+        && capture(
+            Command::new(venv.join("bin/python")).args(["-c", "import pika, prometheus_client"]),
+        )
+        .is_some()
     {
         return Ok(());
     }
     if which("python3").is_none() {
         apt::install("Python", &["python3", "python3-venv"])?;
     }
-    step("setup", &format!("Python environment with pika: {}", venv.display()));
+    step("setup", &format!("Python environment: {}", venv.display()));
     create(&venv)?;
     run(Command::new(venv.join("bin/python"))
         .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])

@@ -60,6 +60,7 @@ codes! {
     BadName 106 Error "A name is empty, longer than 64 bytes, or has other characters than a-z, 0-9, `-` and `_`.";
     DuplicateName 107 Error "Two stages of a pipeline, or two pipelines of a run, have the same name.";
     Datetime 108 Error "No setting takes a TOML date or time. Write it as a string.";
+    NoBraces 109 Warning "A string looks like a variable without its braces, which is taken as it stands. Write `${NAME}`, or `$$` for a plain dollar sign.";
 
     BadInterpolation 201 Error "`${` is not followed by a variable's name and `}`. Write `$$` for a plain dollar sign.";
     UnsetVariable 202 Error "A variable without a default is not set. Set it, or write `${NAME:-default}`.";
@@ -89,6 +90,10 @@ codes! {
     UnusedRoute 503 Warning "No stage names this route, so no message can reach it.";
     UnreachableStage 504 Warning "Every message has left the chain before this stage.";
     NoDeadLetter 505 Warning "The pipeline has no `[dead_letter]` target. What it gives up on is rejected, and what the broker makes of that depends on the queue's own policy.";
+
+    Loop 506 Warning "What the pipeline publishes to a route or as a dead letter comes back to its own source, over the exchanges and bindings that the file itself declares: one message becomes any number. Publish elsewhere, or bind the source's queue more narrowly.";
+    SharedQueue 507 Warning "Two pipelines of a run take from one queue, so that each gets some of its messages. Give each a queue of its own, bound to the same exchange.";
+    UnknownPlaceholder 508 Error "A routing key's template holds a placeholder that routes do not know. They know `{{routing_key}}` and `{{exchange}}`; `transform` makes routing keys of anything else.";
 
     TokenRequired 601 Error "The admin address is not loopback, so a token is required.";
     StateUnusable 602 Error "The folder of the state, or the file in it, cannot be made, read or written. Check `[state] dir` and its permissions.";

@@ -100,6 +100,12 @@ impl Builder<'_> {
     }
 
     fn text(&mut self, written: String, span: &Range<usize>) -> Value {
+        if lacks_braces(&written) {
+            let message = "a variable stands between braces; this is a plain dollar sign";
+            let help = "write `${NAME}`; for a plain dollar sign, `$$`";
+            let diagnostic = Diagnostic::new(Code::NoBraces, message).help(help);
+            self.diagnostics.push(diagnostic.at(Place::new(self.file, span.clone())));
+        }
         match interpolate(written, self.environment, &mut self.allowance) {
             Ok(text) => Value::Text(text),
             Err(problems) => {
@@ -166,6 +172,22 @@ impl Builder<'_> {
         self.diagnostics.push(diagnostic.at(Place::new(self.file, span.clone())));
         Value::Broken
     }
+}
+
+/// Whether a string is `$NAME` and nothing else, or a URL that holds such a thing: it was meant to be a
+/// variable. Elsewhere a dollar sign may mean anything.
+fn lacks_braces(written: &str) -> bool {
+    let named = |rest: &str| {
+        let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+        name.unwrap_or_default().len()
+    };
+    let starts = |rest: &str| rest.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+    let alone = |rest: &str| starts(rest) && named(rest) == rest.len();
+    if written.strip_prefix('$').is_some_and(alone) {
+        return true;
+    }
+    let plain = written.replace("$$", "");
+    plain.contains("://") && plain.split('$').skip(1).any(|rest| starts(rest) && named(rest) > 1)
 }
 
 fn too_large() -> Diagnostic {

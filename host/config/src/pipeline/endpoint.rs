@@ -3,7 +3,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::document::Value;
 use crate::load::{Context, Transport};
-use crate::section::Section;
+use crate::section::{Section, misplaced};
 use crate::spec::Endpoint;
 use crate::suggest::{one_of, way_out};
 
@@ -42,12 +42,34 @@ pub(super) fn parse(
     }
     let able = context.transports.iter().filter(|one| direction.check(one).is_some());
     let known = able.clone().map(|one| one.kind);
-    let keys: Vec<&str> = section.keys().collect();
+    let mut keys: Vec<&str> = section.keys().collect();
     let title = section.title();
+    // The transport first, whatever stands above it.
+    let is_transport = |key: &str| context.transports.iter().any(|one| one.kind == key);
+    keys.sort_by_key(|key| !is_transport(key));
+    let holds_table = |key: &str| {
+        section.node().child(key).is_some_and(|node| matches!(node.value, Value::Table(_)))
+    };
+    if let Some(first) = keys.first()
+        && !is_transport(first)
+        && !holds_table(first)
+    {
+        let example = known.clone().next().unwrap_or("amqp");
+        let message = format!("{title} names no transport that `{first}` could be a setting of");
+        diagnostics.push(
+            Diagnostic::new(Code::NoTransport, message).at(section.key_place(first)).help(
+                match misplaced(first) {
+                    Some(help) => help,
+                    None => format!("write `{example} = {{ {first} = …, … }}`"),
+                },
+            ),
+        );
+        return None;
+    }
     for extra in keys.iter().skip(1) {
-        let message = format!("{title} names a second transport, `{extra}`; it takes exactly one");
-        diagnostics
-            .push(Diagnostic::new(Code::SeveralTransports, message).at(section.key_place(extra)));
+        let another = is_transport(extra) || holds_table(extra);
+        let transport = keys.first().copied().unwrap_or_default();
+        diagnostics.push(superfluous(section, transport, extra, another));
     }
     let Some(kind) = keys.first() else {
         let message = format!("{title} names no transport");
@@ -75,6 +97,20 @@ pub(super) fn parse(
     }
     diagnostics.append(&mut check(&settings));
     Some(Endpoint { kind: (*kind).to_owned(), settings })
+}
+
+/// The report of a key beside the transport: `another` transport, or a setting out of place.
+fn superfluous(section: &Section, transport: &str, extra: &str, another: bool) -> Diagnostic {
+    let place = section.key_place(extra);
+    if another {
+        let title = section.title();
+        let message = format!("{title} names a second transport, `{extra}`; it takes exactly one");
+        return Diagnostic::new(Code::SeveralTransports, message).at(place);
+    }
+    let help = misplaced(extra).unwrap_or_else(|| {
+        format!("if it is a setting of the transport, put it between the braces of `{transport}`")
+    });
+    Diagnostic::new(Code::UnknownKey, format!("unknown key `{extra}`")).at(place).help(help)
 }
 
 /// Whether the section is a table, and a report if not.

@@ -55,9 +55,11 @@ pub(super) fn read<'a, T: Deserialize<'a>>(
     diagnostics.extend(unknown.iter().map(|(entry, known)| {
         let place = section.place_of(entry.key_span.clone());
         let message = format!("unknown key `{}`", entry.key);
-        Diagnostic::new(crate::Code::UnknownKey, message)
-            .at(place)
-            .help(suggest::way_out(&entry.key, known.iter().copied()))
+        let top = section.file().text().get(..entry.key_span.start).unwrap_or_default();
+        let below = top.lines().any(|line| line.trim_start().starts_with('['));
+        let moved = super::misplaced(&entry.key).filter(|_| below);
+        let help = moved.unwrap_or_else(|| suggest::way_out(&entry.key, known.iter().copied()));
+        Diagnostic::new(crate::Code::UnknownKey, message).at(place).help(help)
     }));
     let complete = unknown.is_empty() && state.left_out.borrow().is_empty();
     (read, complete)
@@ -128,6 +130,24 @@ impl<'a> Reader<'a, '_> {
     }
 }
 
+/// Numbers and flags: a string that variables are part of stands for what it spells, for TOML has no
+/// other way to take one from the environment.
+macro_rules! scalars {
+    ($($deserialize:ident $visit:ident $kind:ty),* $(,)?) => {
+        $(fn $deserialize<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            match &self.node.value {
+                Value::Text(text) if !text.secret && !text.substitutions.is_empty() => {
+                    match text.value.trim().parse::<$kind>() {
+                        Ok(value) => self.here(visitor.$visit(value)),
+                        Err(_) => self.visit(visitor, None),
+                    }
+                }
+                _ => self.visit(visitor, None),
+            }
+        })*
+    };
+}
+
 impl<'de> Deserializer<'de> for Reader<'de, '_> {
     type Error = ReadError<'de>;
 
@@ -174,7 +194,9 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         visitor: V,
     ) -> Result<V::Value, Self::Error> {
         self.here(match &self.node.value {
-            Value::Text(text) => visitor.visit_enum(StrDeserializer::new(&text.value)),
+            Value::Text(text) => visitor
+                .visit_enum(StrDeserializer::new(&text.value))
+                .map_err(|error: ReadError<'_>| error.without_value(&text.value)),
             Value::Table(entries) => match entries.as_slice() {
                 [entry] => visitor.visit_enum(Choice { entry, state: self.state }),
                 _ => Err(ReadError::one_of(variants)),
@@ -184,8 +206,16 @@ impl<'de> Deserializer<'de> for Reader<'de, '_> {
         })
     }
 
+    scalars! {
+        deserialize_bool visit_bool bool,
+        deserialize_i8 visit_i64 i64, deserialize_i16 visit_i64 i64, deserialize_i32 visit_i64 i64,
+        deserialize_i64 visit_i64 i64, deserialize_i128 visit_i64 i64,
+        deserialize_u8 visit_i64 i64, deserialize_u16 visit_i64 i64, deserialize_u32 visit_i64 i64,
+        deserialize_u64 visit_i64 i64, deserialize_u128 visit_i64 i64,
+        deserialize_f32 visit_f64 f64, deserialize_f64 visit_f64 f64,
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map identifier
+        char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map identifier
     }
 }

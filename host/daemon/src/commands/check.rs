@@ -1,10 +1,9 @@
 //! `lockgate check`: everything that can be judged without running, and with `--broker` what only
 //! the broker knows.
 
-use std::collections::HashSet;
+use std::io::{IsTerminal, stderr};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use lockgate_config::{Diagnostic, has_errors};
 use lockgate_pipeline::Parts;
@@ -18,7 +17,13 @@ use crate::{exit, report};
 pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Result<ExitCode> {
     let loaded = assemble::load(paths);
     let mut diagnostics = loaded.diagnostics;
-    let plugins = Plugins::new(assemble::cache_dir())?;
+    let terminal = stderr().is_terminal();
+    let tell = move |plugin: &str| {
+        if terminal {
+            report::progress(format!("compiling plugin {plugin} …"));
+        }
+    };
+    let plugins = Plugins::new(assemble::cache_dir())?.telling(tell);
     let brokers = Brokers::default();
     let mut assembled = Vec::new();
     for spec in &loaded.pipelines {
@@ -29,6 +34,9 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
             }
             Err(errors) => diagnostics.extend(errors),
         }
+    }
+    if terminal {
+        report::progress("");
     }
     if broker {
         diagnostics.extend(super::runtime()?.block_on(ask_brokers(assembled)));
@@ -46,40 +54,26 @@ pub(crate) fn run(paths: &[PathBuf], broker: bool, format: Format) -> anyhow::Re
 
 /// Connects everything once, makes what is declared, and closes it again; takes no message.
 async fn ask_brokers(pipelines: Vec<Assembled>) -> Vec<Diagnostic> {
-    const CLOSE: Duration = Duration::from_secs(2);
     let mut found = Vec::new();
-    // First of all what any of them declares, for another may need it.
-    let mut refused = HashSet::new();
-    for (n, Assembled { pipeline, places, .. }) in pipelines.iter().enumerate() {
+    // First of all what any of them declares, for another may need it. What is refused is refused
+    // again below, where everything that is wrong is collected.
+    for Assembled { pipeline, .. } in &pipelines {
         let Parts { sinks, source, .. } = pipeline.parts();
-        for (index, sink) in sinks.iter().enumerate() {
-            if let Err(error) = sink.declare().await {
-                found.push(places.refusal(Some(index), &error));
-                refused.insert((n, Some(index)));
-            }
+        for sink in sinks {
+            let _ = sink.declare().await;
         }
-        if let Err(error) = source.declare().await {
-            found.push(places.refusal(None, &error));
-            refused.insert((n, None));
-        }
+        let _ = source.declare().await;
     }
-    for (n, Assembled { pipeline, places, .. }) in pipelines.iter().enumerate() {
+    for Assembled { pipeline, places, .. } in &pipelines {
         let Parts { sinks, source, .. } = pipeline.parts();
         for (index, sink) in sinks.iter().enumerate() {
-            if refused.contains(&(n, Some(index))) {
-                continue;
-            }
-            match sink.connect(0).await {
-                Ok(sink) => sink.close(CLOSE).await,
-                Err(error) => found.push(places.refusal(Some(index), &error)),
-            }
+            let wrong = sink.check().await;
+            found.extend(wrong.iter().map(|error| places.refusal(Some(index), error)));
         }
-        if !refused.contains(&(n, None))
-            && let Err(error) = source.check().await
-        {
+        if let Err(error) = source.check().await {
             found.push(places.refusal(None, &error));
         }
-        found.extend(parts.source.found().map(|risk| places.risk(&risk)));
+        found.extend(source.found().map(|risk| places.risk(&risk)));
     }
     found
 }

@@ -1,24 +1,26 @@
 //! `lockgate run`: every pipeline given, until a signal.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lockgate_config::{Code, Diagnostic, has_errors, load_host};
+use lockgate_config::{Diagnostic, PipelineSpec, has_errors, load_host};
 use lockgate_engine::LoadError;
-use lockgate_pipeline::{PipelineError, Running};
+use lockgate_pipeline::{PipelineError, Running, Snapshot};
 use lockgate_transport::declare::Declaring;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::app::{App, Entry};
+use crate::app::App;
 use crate::assemble::{self, Assembled};
 use crate::cli::Format;
 use crate::plugins::{self, Plugins};
 use crate::state::State;
 use crate::transports::Places;
-use crate::{admin, exit, logging, report, state};
+use crate::{admin, exit, logging, process, report, state};
 
 pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let environment = |name: &str| std::env::var(name).ok();
@@ -31,6 +33,7 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
         return Ok(exit::bad_input());
     };
     logging::start(&host.log);
+    say_what_starts(&loaded.pipelines, config);
     let cache_dir = host.cache_dir.clone().or_else(assemble::cache_dir);
     let state = Arc::new(State::new(host.state));
     if loaded.pipelines.iter().any(state::is_granted)
@@ -39,8 +42,17 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
         report::diagnostics(&[state::refusal(&error)], Format::Text);
         return Ok(exit::bad_input());
     }
+    // Before the plugins are loaded, which takes seconds where they have to be compiled.
+    let app = Arc::new(App::new(state.clone()));
+    let runtime = super::runtime()?;
+    if let Some(address) = host.admin.listen {
+        let token = host.admin.token.map(|token| token.expose().to_owned());
+        let bound = runtime.block_on(admin::listen(address, token, app.clone()))?;
+        tracing::info!(address = %bound, "admin listener");
+    }
+    let loading = loading(app.clone(), &loaded.pipelines);
     let plugins = match Plugins::of(cache_dir, host.engine.memory_reservation) {
-        Ok(plugins) => plugins.with_state(state.clone()),
+        Ok(plugins) => plugins.with_state(state).telling(loading),
         Err(error) => match error.downcast_ref() {
             Some(refusal @ LoadError::Machine(_)) => {
                 report::diagnostics(&[plugins::no_room(refusal)], Format::Text);
@@ -65,7 +77,32 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
     if has_errors(&diagnostics) {
         return Ok(exit::bad_input());
     }
-    super::runtime()?.block_on(serve(host.admin, pipelines, state, brokers.declaring))
+    let ended = runtime.block_on(serve(&app, pipelines, brokers.declaring));
+    // A thread that is blocked, by a name server or a disk that does not answer, must not hold up the
+    // end.
+    runtime.shutdown_background();
+    ended
+}
+
+fn say_what_starts(pipelines: &[PipelineSpec], config: Option<&Path>) {
+    let files: Vec<_> = pipelines.iter().map(|one| one.file.display().to_string()).collect();
+    let settings = config.map(|path| path.display().to_string());
+    let (version, files) = (env!("CARGO_PKG_VERSION"), files.join(", "));
+    tracing::info!(version, files, settings, "lockgate starts");
+}
+
+/// Tells the log and `/readyz` which plugin is being loaded.
+fn loading(app: Arc<App>, pipelines: &[PipelineSpec]) -> impl Fn(&str) + 'static {
+    let stages = pipelines.iter().flat_map(|one| &one.stages);
+    let of = stages.map(|stage| stage.plugin.to_string()).collect::<BTreeSet<_>>().len();
+    let loaded = RefCell::new(BTreeSet::new());
+    move |plugin: &str| {
+        let mut loaded = loaded.borrow_mut();
+        loaded.insert(plugin.to_owned());
+        let n = loaded.len();
+        app.set_starting(format!("compiling plugin `{plugin}` ({n} of {of})"));
+        tracing::info!(plugin, n, of, "loading plugin, which is compiled unless it is cached");
+    }
 }
 
 /// What a pipeline's task reports.
@@ -77,20 +114,12 @@ enum Event {
 }
 
 async fn serve(
-    admin: lockgate_config::AdminSpec,
+    app: &App,
     pipelines: Vec<Assembled>,
-    state: Arc<State>,
     declaring: Declaring,
 ) -> anyhow::Result<ExitCode> {
-    let entries: Vec<Arc<Entry>> = pipelines.iter().map(|one| one.entry.clone()).collect();
-    let app = Arc::new(App { entries, state });
-    if let Some(address) = admin.listen {
-        let token = admin.token.map(|token| token.expose().to_owned());
-        let bound = admin::listen(address, token, app.clone()).await?;
-        tracing::info!(address = %bound, "admin listener");
-    }
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut signals = Signals::new()?;
+    app.set_entries(pipelines.iter().map(|one| one.entry.clone()).collect());
     let (stop, running) = watch::channel(true);
     let (report, mut events) = mpsc::channel(pipelines.len().max(1));
     let mut tasks = JoinSet::new();
@@ -102,13 +131,21 @@ async fn serve(
     let mut refused = Vec::new();
     let mut failed = false;
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM, draining"),
-        _ = interrupt.recv() => tracing::info!("interrupted, draining"),
+        signal = signals.next() => tracing::info!(signal, "draining"),
         () = watch_over(&mut events, &mut refused, &mut failed) => {}
     }
     stop.send_replace(false);
-    while let Some(drained) = tasks.join_next().await {
-        failed |= !matches!(drained, Ok(true));
+    let drained = async {
+        while let Some(drained) = tasks.join_next().await {
+            failed |= !matches!(drained, Ok(true));
+        }
+    };
+    tokio::select! {
+        () = drained => {}
+        signal = signals.next() => {
+            tracing::warn!(signal, "ending at once; the broker delivers again what is in flight");
+            return Ok(exit::failed());
+        }
     }
     while let Ok(Event::Refused(diagnostic)) = events.try_recv() {
         refused.push(*diagnostic);
@@ -118,6 +155,40 @@ async fn serve(
         return Ok(exit::bad_input());
     }
     Ok(if failed { exit::failed() } else { exit::OK })
+}
+
+/// The signals that end the daemon: the first drains it, a second one ends it at once.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Not where it is to be ignored, as under `nohup`.
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let hangup = (!process::ignores_hangup()).then(|| signal(SignalKind::hangup()));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: hangup.transpose()?,
+        })
+    }
+
+    /// Waits for one, and names it.
+    async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
+        }
+    }
 }
 
 /// Returns when one pipeline refused to start, or all have ended.
@@ -165,8 +236,27 @@ async fn supervise(
     match ended {
         None => {
             let in_time = live.stop().await;
-            let snapshot = entry.stats.snapshot();
-            tracing::info!(pipeline = entry.name, in_time, ?snapshot, "drained");
+            let Snapshot {
+                received,
+                in_flight,
+                delivered,
+                filtered,
+                dead_lettered,
+                deferred,
+                requeued,
+            } = entry.stats.snapshot();
+            tracing::info!(
+                pipeline = entry.name,
+                in_time,
+                received,
+                delivered,
+                filtered,
+                dead_lettered,
+                deferred,
+                requeued,
+                in_flight,
+                "drained"
+            );
             in_time
         }
         Some(why) => {

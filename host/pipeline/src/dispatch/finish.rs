@@ -69,8 +69,10 @@ impl Finish {
         for Job { delivery, fate, delivered: published, .. } in jobs {
             self.stats.delivery_seconds.observe(now.duration_since(delivery.received), 1);
             let settlement = match fate {
-                Fate::DeadLetter(_) => {
+                Fate::DeadLetter(cause) => {
                     dead += 1;
+                    let id = delivery.message.head().properties.message_id.as_deref();
+                    self.stats.letters.tell(&cause, id);
                     // Without a target of ours the broker's own policy applies.
                     if self.dead_letters { Settlement::Ack } else { Settlement::Reject }
                 }

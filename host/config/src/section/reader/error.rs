@@ -9,6 +9,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::document::{Node, Value};
 use crate::section::without_private;
 use crate::suggest;
+use crate::units::{ByteSize, Time};
 
 #[derive(Debug)]
 pub(super) struct ReadError<'a> {
@@ -28,6 +29,8 @@ enum Problem {
     /// Not one of these.
     Choice(String, &'static [&'static str]),
     OneOf(&'static [&'static str]),
+    /// A choice that takes a value, without it.
+    NoValue(String),
     /// Reported already.
     Silent,
 }
@@ -43,6 +46,15 @@ impl<'a> ReadError<'a> {
 
     pub(super) fn one_of(variants: &'static [&'static str]) -> Self {
         Self::new(Problem::OneOf(variants))
+    }
+
+    /// As the error of the plain string `choice`: some choices take a value.
+    pub(super) fn without_value(mut self, choice: &str) -> Self {
+        // Serde's words for what a plain string is not.
+        if matches!(&self.problem, Problem::Type(expected) if expected.ends_with(" variant")) {
+            self.problem = Problem::NoValue(choice.to_owned());
+        }
+        self
     }
 
     /// The error for people, unless it follows from one they have.
@@ -63,7 +75,20 @@ impl<'a> ReadError<'a> {
             }
             Problem::Type(expected) => {
                 let message = format!("expected {expected}, found {}", node.describe());
-                Diagnostic::new(Code::WrongType, message)
+                let diagnostic = Diagnostic::new(Code::WrongType, message);
+                match spelled_otherwise(expected, node) {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                }
+            }
+            Problem::NoValue(choice) => {
+                let message = format!("`{choice}` alone does not say enough: it takes a value");
+                Diagnostic::new(Code::WrongType, message).help(match choice.as_str() {
+                    "key" => "write `{ key = \"header:<name>\" }`, `{ key = \"routing_key\" }` or \
+                              `{ key = \"property:<name>\" }`"
+                        .to_owned(),
+                    _ => format!("write `{{ {choice} = \"…\" }}`"),
+                })
             }
             Problem::Choice(given, known) => {
                 let private = matches!(&node.value, Value::Text(text) if text.is_private());
@@ -112,6 +137,40 @@ impl fmt::Display for ReadError<'_> {
 }
 
 impl std::error::Error for ReadError<'_> {}
+
+/// The way out for a value that means the right thing in another notation.
+fn spelled_otherwise(expected: &str, node: &Node) -> Option<String> {
+    match &node.value {
+        Value::Text(text) if text.is_private() && expected.contains("number") => {
+            Some("the variable's value is no such number".to_owned())
+        }
+        Value::Text(text) if expected.contains("number") => {
+            if let Some(Time(time)) = Time::parse(&text.value) {
+                let seconds = time.as_secs();
+                return Some(format!("write a plain number: `{seconds}`; times are seconds here"));
+            }
+            if let Some(ByteSize(bytes)) = ByteSize::parse(&text.value) {
+                return Some(format!("write a plain number: `{bytes}`; sizes are bytes here"));
+            }
+            let number = text.value.trim().parse::<f64>().is_ok();
+            number.then(|| format!("take the quotes away: `{}`", text.value.trim()))
+        }
+        Value::Text(text) if expected.starts_with("`true`") => {
+            let flag = text.value.trim().parse::<bool>().ok()?;
+            Some(format!("take the quotes away: `{flag}`"))
+        }
+        Value::Integer(number) if expected.starts_with("a duration") => {
+            Some(format!("write it with its unit: \"{number}s\" or \"{number}ms\""))
+        }
+        Value::Integer(number) if expected.starts_with("a size") => {
+            Some(format!("write it with its unit: \"{number}B\" or \"{number}MiB\""))
+        }
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) if expected == "a string" => {
+            Some("put it between quotes".to_owned())
+        }
+        _ => None,
+    }
+}
 
 /// Rust's words for types in plain ones.
 fn plain(expected: &str) -> String {
