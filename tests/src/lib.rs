@@ -22,5 +22,5 @@ pub use place::{
 pub use proxy::{Proxy, Thin, Trouble};
 pub use rabbit::{Rabbit, SHARED_URL};
 pub use scene::{BAD_KEY, GOOD_KEY, Ledger, Publish, Scene};
-pub use tool::{Tool, Topology};
+pub use tool::{Talk, Tool, Topology};
 pub use wait::{Deadline, until};
