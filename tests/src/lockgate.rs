@@ -287,6 +287,16 @@ fn spawn(config: &Path, pipeline: &Path, log: &Path, url: &str) -> Result<Child>
 pub struct Admin(u16);
 
 impl Admin {
+    /// The listener on a port of the loopback.
+    pub fn at(port: u16) -> Self {
+        Self(port)
+    }
+
+    /// Its port.
+    pub fn port(self) -> u16 {
+        self.0
+    }
+
     /// Status and body of any path.
     ///
     /// # Errors
