@@ -1,7 +1,9 @@
 //! Ledger: what was sent, as far as the publisher was told, and what came out, and how often.
 //!
 //! The checker of a total queue, as Jepsen has it: what is confirmed must come; what is unknown
-//! may; what was never sent must not.
+//! may; what was never sent must not. A message that goes to two outlets must come to both, also
+//! when its publisher was told nothing and it came to one. Body, routing key, properties and headers
+//! must be as they were sent.
 //!
 //! Order: of the messages of a key, each comes *for the first time* after every earlier one that
 //! comes at all: `1 2 3 2 3 4` is right, `1 3 2` is not. This is strict, faults or none, because
@@ -11,6 +13,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::content::Arrival;
 use crate::message::{self, Kind};
 
 /// Examples kept of each kind of mistake.
@@ -29,7 +32,21 @@ enum Told {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     told: Told,
-    came: u16,
+    /// How often, at each outlet of its kind.
+    came: [u16; 2],
+}
+
+impl Entry {
+    fn came(&self) -> bool {
+        self.came != [0, 0]
+    }
+
+    /// Copies more than one, at the outlet that has most of them: what one fault doubles is
+    /// doubled at every outlet.
+    fn doubled(&self) -> u64 {
+        let most = self.came.into_iter().max().unwrap_or_default();
+        most.saturating_sub(1).into()
+    }
 }
 
 /// See the module.
@@ -73,7 +90,7 @@ pub(crate) struct Verdict {
     pub(crate) unexpected: Examples,
     pub(crate) corrupted: Examples,
     pub(crate) disordered: Examples,
-    /// Arrivals more than one of a message.
+    /// Arrivals more than one of a message, where most of it came.
     pub(crate) doubled: u64,
     pub(crate) again: u64,
 }
@@ -92,7 +109,7 @@ impl Ledger {
 
     /// The next message is about to be sent; its number.
     pub(crate) fn send(&mut self) -> u64 {
-        self.entries.push(Entry { told: Told::Unknown, came: 0 });
+        self.entries.push(Entry { told: Told::Unknown, came: [0, 0] });
         self.entries.len() as u64 - 1
     }
 
@@ -108,13 +125,18 @@ impl Ledger {
         }
     }
 
-    /// A message came to `outlet`; `redelivered` when the broker says that it gave it to a consumer
-    /// of the ledger before, which may not have lived to count it.
-    pub(crate) fn came(&mut self, outlet: &'static str, body: &[u8], redelivered: bool) {
-        let seq = match message::number(&self.run, body) {
+    /// Something happened that must not happen, whatever became of the messages.
+    pub(crate) fn complain(&mut self, what: String) {
+        self.mistakes.unexpected.add(what);
+    }
+
+    /// A message came to `outlet`. One that is redelivered was given to a consumer of the ledger
+    /// before, by the word of the broker, which may not have lived to count it.
+    pub(crate) fn came(&mut self, outlet: &'static str, arrival: &Arrival) {
+        let seq = match message::number(&self.run, &arrival.body) {
             Ok(seq) => seq,
             Err(error) => {
-                let start = String::from_utf8_lossy(body);
+                let start = String::from_utf8_lossy(&arrival.body);
                 let start: String = start.chars().take(80).collect();
                 return self.mistakes.corrupted.add(format!("{outlet}: {error}: {start}"));
             }
@@ -122,16 +144,22 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(seq as usize) else {
             return self.mistakes.unexpected.add(format!("{seq} was never sent"));
         };
-        if Kind::of(seq).outlet() != Some(outlet) {
+        let kind = Kind::of(seq);
+        let place = kind.outlets().iter().position(|due| *due == outlet);
+        let Some(came) = place.and_then(|place| entry.came.get_mut(place)) else {
             return self.mistakes.unexpected.add(format!("{seq} came to {outlet}"));
-        }
-        if redelivered && entry.came > 0 {
+        };
+        if arrival.redelivered && *came > 0 {
             self.again += 1;
             return;
         }
         *self.arrivals.entry(outlet).or_default() += 1;
-        entry.came = entry.came.saturating_add(1);
-        if Kind::of(seq) == Kind::Keyed && entry.came == 1 {
+        *came = came.saturating_add(1);
+        let first = *came == 1;
+        if let Some(wrong) = arrival.differs(&self.run, seq, outlet) {
+            self.mistakes.corrupted.add(format!("{seq} at {outlet}: {wrong}"));
+        }
+        if kind == Kind::Keyed && first {
             let newest = self.newest.entry(message::key(seq)).or_insert(seq);
             if *newest > seq {
                 self.mistakes.disordered.add(format!("{seq} came first after {newest}"));
@@ -152,8 +180,9 @@ impl Ledger {
 
     fn lost(&self) -> impl Iterator<Item = u64> + '_ {
         let due = |(seq, entry): &(usize, &Entry)| {
-            let out = Kind::of(*seq as u64).outlet().is_some();
-            out && entry.told == Told::Confirmed && entry.came == 0
+            let out = Kind::of(*seq as u64).outlets().len();
+            let missing = entry.came.iter().take(out).any(|came| *came == 0);
+            missing && (entry.told == Told::Confirmed || entry.came())
         };
         self.entries.iter().enumerate().filter(due).map(|(seq, _)| seq as u64)
     }
@@ -161,7 +190,7 @@ impl Ledger {
     pub(crate) fn verdict(&self) -> Verdict {
         let Mistakes { unexpected, corrupted, disordered } = self.mistakes.clone();
         let count = |told| self.entries.iter().filter(|entry| entry.told == told).count() as u64;
-        let open = |entry: &&Entry| entry.told != Told::Confirmed && entry.came > 0;
+        let open = |entry: &&Entry| entry.told != Told::Confirmed && entry.came();
         let mut lost = Examples::default();
         self.lost().for_each(|seq| lost.add(seq.to_string()));
         Verdict {
@@ -174,7 +203,7 @@ impl Ledger {
             unexpected,
             corrupted,
             disordered,
-            doubled: self.entries.iter().map(|e| u64::from(e.came.saturating_sub(1))).sum(),
+            doubled: self.entries.iter().map(Entry::doubled).sum(),
             again: self.again,
         }
     }
@@ -216,7 +245,7 @@ mod tests {
     use super::*;
     use crate::message::body;
 
-    /// Twelve messages sent and confirmed; 3, 7 and 11 are keyed.
+    /// Twelve messages sent and confirmed; 3, 7 and 11 are keyed, 2 and 6 go to two outlets.
     fn ledger() -> Ledger {
         let mut ledger = Ledger::new("r");
         for _ in 0..12 {
@@ -228,8 +257,8 @@ mod tests {
 
     fn deliver(ledger: &mut Ledger, seqs: impl IntoIterator<Item = u64>) {
         for seq in seqs {
-            if let Some(outlet) = Kind::of(seq).outlet() {
-                ledger.came(outlet, &body("r", seq), false);
+            for outlet in Kind::of(seq).outlets() {
+                ledger.came(outlet, &Arrival::sent("r", seq, outlet));
             }
         }
     }
@@ -242,6 +271,7 @@ mod tests {
         assert_eq!(ledger.missing(), 0);
         assert_eq!(ledger.verdict().broken(0), Vec::<String>::new());
         assert_eq!((ledger.arrivals("keys"), ledger.arrivals("b")), (3, 3));
+        assert_eq!((ledger.arrivals("left"), ledger.arrivals("right")), (2, 2));
     }
 
     #[test]
@@ -249,6 +279,41 @@ mod tests {
         let mut ledger = ledger();
         deliver(&mut ledger, (0..12).filter(|seq| *seq != 5));
         assert_eq!(ledger.verdict().broken(9), ["1 lost: 5"]);
+    }
+
+    #[test]
+    fn half_of_a_fan_out_is_a_loss_whoever_was_told_of_it() {
+        let mut ledger = ledger();
+        deliver(&mut ledger, (0..12).filter(|seq| *seq != 2));
+        ledger.came("right", &Arrival::sent("r", 2, "right"));
+        while ledger.sent() < 19 {
+            ledger.send();
+        }
+        ledger.came("left", &Arrival::sent("r", 18, "left")); // nobody was told that it arrived
+        assert_eq!(ledger.verdict().broken(0), ["2 lost: 2; 18"]);
+    }
+
+    #[test]
+    fn every_header_and_property_counts() {
+        let mut ledger = ledger();
+        deliver(&mut ledger, 0..12);
+        for spoil in [
+            |sent: &mut Arrival| drop(sent.headers.remove("x-key")),
+            |sent: &mut Arrival| drop(sent.headers.insert("x-key".into(), 1.into())),
+            |sent: &mut Arrival| drop(sent.headers.insert("x-more".into(), 1.into())),
+            |sent: &mut Arrival| drop(sent.properties.remove("message_id")),
+            |sent: &mut Arrival| drop(sent.properties.insert("app_id".into(), "?".into())),
+            |sent: &mut Arrival| sent.key.push('?'),
+        ] {
+            let before = ledger.verdict().corrupted.count;
+            let mut sent = Arrival::sent("r", 0, "a");
+            spoil(&mut sent);
+            ledger.came("a", &sent);
+            assert_eq!(ledger.verdict().corrupted.count, before + 1, "{sent:?}");
+        }
+        // The two messages that one became have ids of their own.
+        ledger.came("left", &Arrival::sent("r", 6, "right"));
+        assert_eq!(ledger.verdict().corrupted.count, 7);
     }
 
     #[test]
@@ -270,10 +335,12 @@ mod tests {
         let mut ledger = ledger();
         deliver(&mut ledger, 0..12);
         deliver(&mut ledger, [12]);
-        ledger.came("b", &body("r", 0), false);
-        ledger.came("a", &body("r", 10), false); // was to be dropped
-        ledger.came("a", &body("other", 0), false);
-        ledger.came("a", &body("r", 0)[1..], false);
+        let mut cut = Arrival::sent("r", 0, "a");
+        cut.body.remove(0);
+        ledger.came("b", &Arrival::sent("r", 0, "b"));
+        ledger.came("a", &Arrival::sent("r", 10, "a")); // was to be dropped
+        ledger.came("a", &Arrival { body: body("other", 0), ..Arrival::sent("r", 0, "a") });
+        ledger.came("a", &cut);
         let verdict = ledger.verdict();
         assert_eq!((verdict.unexpected.count, verdict.corrupted.count), (3, 2), "{verdict:?}");
         assert_eq!(verdict.broken(0).len(), 2);
@@ -283,12 +350,12 @@ mod tests {
     fn doubles_are_counted_but_not_our_own() {
         let mut ledger = ledger();
         deliver(&mut ledger, 0..12);
-        deliver(&mut ledger, [4, 4, 8]);
-        ledger.came("a", &body("r", 0), true);
+        deliver(&mut ledger, [4, 4, 8, 2]);
+        ledger.came("a", &Arrival { redelivered: true, ..Arrival::sent("r", 0, "a") });
         let verdict = ledger.verdict();
-        assert_eq!((verdict.doubled, verdict.again), (3, 1));
-        assert_eq!(verdict.broken(3), Vec::<String>::new());
-        assert_eq!(verdict.broken(2).len(), 1);
+        assert_eq!((verdict.doubled, verdict.again), (4, 1));
+        assert_eq!(verdict.broken(4), Vec::<String>::new());
+        assert_eq!(verdict.broken(3).len(), 1);
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! `make test` runs a short schedule; `make chaos` a long one, by `CHAOS_MINUTES`, `CHAOS_MESSAGES`
 //! and `CHAOS_SEED`. The same seed gives the same schedule.
 
+mod content;
 mod ledger;
 mod message;
+mod pika;
 mod plan;
 mod run;
 mod scrape;

@@ -16,21 +16,30 @@ pub(crate) enum Kind {
     Nowhere,
     /// Nowhere at all: filtered.
     Drop,
+    /// By one rule to two routes: a copy at each.
+    Both,
+    /// Made into two messages by a stage, of which each goes to a route of its own.
+    Split,
     /// Through the pipeline that keeps each key in order.
     Keyed,
 }
 
 /// Every queue that messages come out of.
-pub(crate) const OUTLETS: [&str; 4] = ["a", "b", "dead", "keys"];
+pub(crate) const OUTLETS: [&str; 6] = ["a", "b", "left", "right", "dead", "keys"];
+/// Those that pika consumes: one of plain messages, and one of the two that a fan-out leads to.
+pub(crate) const BY_PIKA: [&str; 2] = ["b", "right"];
 
 impl Kind {
-    /// One in four is keyed; of the rest one in a hundred is dropped, one goes nowhere.
+    /// One in four is keyed, and one in four becomes two; of the rest one in a hundred is dropped,
+    /// one goes nowhere.
     pub(crate) fn of(seq: u64) -> Self {
-        match (seq % 4, seq % 100) {
-            (3, _) => Self::Keyed,
+        match (seq % 8, seq % 100) {
+            (3 | 7, _) => Self::Keyed,
             (_, 10) => Self::Drop,
             (_, 20) => Self::Nowhere,
-            (1, _) => Self::B,
+            (1 | 5, _) => Self::B,
+            (2, _) => Self::Both,
+            (6, _) => Self::Split,
             _ => Self::A,
         }
     }
@@ -42,20 +51,29 @@ impl Kind {
             Self::B => "b",
             Self::Nowhere => "nowhere",
             Self::Drop => "drop",
+            Self::Both => "both",
+            Self::Split => "split",
             Self::Keyed => "keyed",
         }
     }
 
-    /// Which of [`OUTLETS`] it must come to.
-    pub(crate) fn outlet(self) -> Option<&'static str> {
+    /// Which of [`OUTLETS`] it must come to: all of these.
+    pub(crate) fn outlets(self) -> &'static [&'static str] {
         match self {
-            Self::A => Some("a"),
-            Self::B => Some("b"),
-            Self::Nowhere => Some("dead"),
-            Self::Drop => None,
-            Self::Keyed => Some("keys"),
+            Self::A => &["a"],
+            Self::B => &["b"],
+            Self::Nowhere => &["dead"],
+            Self::Drop => &[],
+            Self::Both | Self::Split => &["left", "right"],
+            Self::Keyed => &["keys"],
         }
     }
+}
+
+/// Whether a message is published by pika: all of two keys in sixteen, so that the messages of a key
+/// come from one publisher.
+pub(crate) fn by_pika(seq: u64) -> bool {
+    matches!(key(seq) % 16, 5 | 12)
 }
 
 /// The key whose messages stay in order.
@@ -87,7 +105,7 @@ pub(crate) fn number(run: &str, bytes: &[u8]) -> Result<u64> {
 }
 
 /// FNV-1a, 64 bits.
-fn checksum(bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
     })

@@ -10,7 +10,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::ledger::{Ledger, Verdict};
-use crate::message::{Kind, OUTLETS};
+use crate::message::{BY_PIKA, Kind, OUTLETS};
+use crate::pika;
 use crate::plan::{Fault, Plan};
 use crate::stage::{PIPELINES, PREFETCH, Stage, Times};
 use crate::traffic::Traffic;
@@ -49,12 +50,13 @@ pub(crate) fn run(plan: &Plan, scene: Scene, name: &str, steal: bool) -> Result<
     let mut stage = Stage::set(scene, &traffic)?;
     let clients = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let (goal, goals) = watch::channel(plan.messages);
-    let publisher = traffic.clone().publish(plan.rate, goals);
-    clients.spawn(publisher);
+    let publisher = pika::Publisher::start(&traffic.url)?;
+    clients.spawn(traffic.clone().publish(publisher, plan.rate, goals));
     let stolen = if steal { Some(take_one(&clients, &stage, &traffic)?) } else { None };
-    for outlet in OUTLETS {
+    for outlet in OUTLETS.into_iter().filter(|outlet| !BY_PIKA.contains(outlet)) {
         clients.spawn(traffic.clone().consume(outlet));
     }
+    let other_consumer = pika::consume(&traffic)?;
     let mut times = BTreeMap::<Fault, Vec<Times>>::new();
     for (at, (due, fault)) in plan.faults.iter().enumerate() {
         reach(&mut stage, &traffic, *due)?;
@@ -78,6 +80,7 @@ pub(crate) fn run(plan: &Plan, scene: Scene, name: &str, steal: bool) -> Result<
     stage.host.drain()?;
     // The consumers give back what they have not acked, so that it can be seen.
     clients.shutdown_timeout(Duration::from_secs(10));
+    drop(other_consumer);
     stage.empty(&traffic)?;
     let verdict = traffic.ledger().verdict();
     let doubling = plan.faults.iter().filter(|(_, fault)| fault.doubles()).count() as u64;
@@ -120,14 +123,19 @@ fn tail(stage: &mut Stage, traffic: &Traffic, goal: &watch::Sender<u64>) -> Resu
     let came = |outlet: &str| came.get(outlet).copied().unwrap_or_default();
     let sent =
         |kinds: &[Kind]| (first..last).filter(|seq| kinds.contains(&Kind::of(*seq))).count() as u64;
-    let unkeyed = [Kind::A, Kind::B, Kind::Nowhere, Kind::Drop];
+    let unkeyed = [Kind::A, Kind::B, Kind::Nowhere, Kind::Drop, Kind::Both, Kind::Split];
+    // What goes to two outlets is one delivery.
+    let delivered = came("a") + came("b") + came("left");
     let expected = [
-        (sent(&unkeyed), [came("a") + came("b"), sent(&[Kind::Drop]), came("dead"), 0, 0]),
+        (sent(&unkeyed), [delivered, sent(&[Kind::Drop]), came("dead"), 0, 0]),
         (sent(&[Kind::Keyed]), [came("keys"), 0, 0, 0, 0]),
     ];
     let counts = stage.scrape.fresh()?;
     ensure!(counts.len() == expected.len(), "{counts:?}");
     let mut miscounted = Vec::new();
+    if came("left") != came("right") {
+        miscounted.push(format!("{} came to left, {} to right", came("left"), came("right")));
+    }
     for ((counts, (received, settled)), pipeline) in counts.iter().zip(expected).zip(PIPELINES) {
         if (counts.received, counts.settled, counts.in_flight) != (received, settled, 0) {
             miscounted

@@ -189,8 +189,8 @@ fn declare(scene: &Scene, traffic: &Traffic) -> Result<()> {
     for queue in ["in", "keys-in"].iter().chain(&OUTLETS) {
         queues.insert(traffic.named(queue), json!({}));
     }
-    let bindings =
-        ["a", "b", "keys"].map(|outlet| json!([exchange, traffic.named(outlet), outlet]));
+    let bindings = ["a", "b", "left", "right", "keys"]
+        .map(|outlet| json!([exchange, traffic.named(outlet), outlet]));
     scene.topology().declare(&json!({
         "exchanges": { &exchange: "direct" },
         "queues": queues,
@@ -198,7 +198,8 @@ fn declare(scene: &Scene, traffic: &Traffic) -> Result<()> {
     }))
 }
 
-/// One that filters and routes to two outputs, or to nowhere; one that keeps keys in order.
+/// One that filters, splits and routes to one output, to two, or to nowhere; one that keeps keys in
+/// order.
 fn pipelines(traffic: &Traffic, url: &str) -> [String; 2] {
     let (exchange, dead) = (traffic.named("out"), traffic.named("dead"));
     let head = |name: &str, queue: &str| {
@@ -213,12 +214,33 @@ fn pipelines(traffic: &Traffic, url: &str) -> [String; 2] {
         format!("[route.{name}]\namqp = {{ exchange = \"{exchange}\", routing_key = \"{key}\" }}\n")
     };
     let tail = format!("[dead_letter]\namqp = {{ exchange = \"\", routing_key = \"{dead}\" }}\n");
-    let stages = "[[stage]]\nname = \"wanted\"\nplugin = \"filter\"\n\
-        config = { when = 'body.kind != \"drop\"' }\n\
-        [[stage]]\nname = \"by-kind\"\nplugin = \"route\"\n\
-        config = { rules = [{ when = 'body.kind == \"b\"', to = [\"b\"] }, \
-        { when = 'body.kind == \"nowhere\"', to = [\"nowhere\"] }], otherwise = [\"default\"] }\n";
-    let routes = [route("default", "a"), route("b", "b"), route("nowhere", "nowhere")].concat();
+    let stages = r#"
+[[stage]]
+name = "wanted"
+plugin = "filter"
+config = { when = 'body.kind != "drop"' }
+[[stage]]
+name = "split"
+plugin = "transform"
+config = { jq = 'if .kind == "split" then (., .) else . end' }
+[[stage]]
+name = "by-kind"
+plugin = "route"
+[stage.config]
+otherwise = ["default"]
+rules = [
+  { when = 'body.kind == "b"', to = ["b"] },
+  { when = 'body.kind == "nowhere"', to = ["nowhere"] },
+  { when = 'body.kind == "both"', to = ["left", "right"] },
+  { when = 'body.kind == "split" && properties.message_id.endsWith("/0")', to = ["left"] },
+  { when = 'body.kind == "split"', to = ["right"] },
+]
+"#;
+    let routes = ["default", "b", "nowhere", "left", "right"];
+    let routes: String = routes
+        .iter()
+        .map(|name| route(name, if *name == "default" { "a" } else { name }))
+        .collect();
     let keyed = "[delivery]\norder = { key = \"header:x-key\" }\n\
         [[stage]]\nname = \"all\"\nplugin = \"filter\"\nconfig = { when = 'true' }\n";
     [

@@ -1,6 +1,6 @@
-//! Traffic: one publisher and a consumer for each outlet, which live through all that happens to
-//! the broker. For speed they use the client library that the host uses, and nothing else of it;
-//! the tests in `e2e/` judge the same promises by other clients.
+//! Traffic: a publisher and a consumer for each outlet, which live through all that happens to the
+//! broker. For speed most of it goes by the client library that the host uses, and nothing else of
+//! it; an eighth of the messages is published, and two outlets are consumed, by pika.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,13 +12,15 @@ use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
     ConfirmSelectOptions,
 };
-use lapin::types::{AMQPValue, FieldTable, ShortString};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, ConnectionProperties};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::content::{self, Arrival};
 use crate::ledger::Ledger;
 use crate::message::{self, Kind};
+use crate::pika::Publisher;
 
 /// Messages published at once; what a fault makes unknown.
 const BLOCK: u64 = 64;
@@ -48,8 +50,13 @@ impl Traffic {
         format!("{}.{what}", self.run)
     }
 
+    /// The queue that a message is published to.
+    pub(crate) fn source_of(&self, seq: u64) -> String {
+        self.named(if Kind::of(seq) == Kind::Keyed { "keys-in" } else { "in" })
+    }
+
     /// Publishes at most `rate` messages a second until as many as `goal` says are sent.
-    pub(crate) async fn publish(self, rate: u64, mut goal: watch::Receiver<u64>) {
+    pub(crate) async fn publish(self, pika: Publisher, rate: u64, mut goal: watch::Receiver<u64>) {
         let pace = Duration::from_secs(BLOCK) / u32::try_from(rate).unwrap_or(u32::MAX);
         let mut due = Instant::now();
         loop {
@@ -62,7 +69,7 @@ impl Traffic {
                 let more = |goal: &u64| *goal > self.ledger().sent();
                 let Ok(goal) = goal.wait_for(more).await.map(|goal| *goal) else { return };
                 let count = BLOCK.min(goal.saturating_sub(self.ledger().sent()));
-                if self.block(&channel, count).await.is_err() {
+                if self.block(&channel, &pika, count).await.is_err() {
                     break;
                 }
                 // What an outage has cost is not made up for.
@@ -73,15 +80,39 @@ impl Traffic {
     }
 
     /// Publishes the next `count` messages; an error when the channel is of no use any more.
-    async fn block(&self, channel: &Channel, count: u64) -> Result<()> {
+    async fn block(&self, channel: &Channel, pika: &Publisher, count: u64) -> Result<()> {
         let seqs: Vec<u64> = {
             let mut ledger = self.ledger();
             (0..count).map(|_| ledger.send()).collect()
         };
+        let (theirs, ours): (Vec<u64>, Vec<u64>) =
+            seqs.into_iter().partition(|seq| message::by_pika(*seq));
+        let (ours, ()) = tokio::join!(self.by_lapin(channel, &ours), self.by_pika(pika, theirs));
+        ours
+    }
+
+    async fn by_pika(&self, pika: &Publisher, seqs: Vec<u64>) {
+        if seqs.is_empty() {
+            return;
+        }
+        let (traffic, pika) = (self.clone(), pika.clone());
+        let publishing = tokio::task::spawn_blocking(move || {
+            match pika.publish(&traffic, &seqs) {
+                Ok(true) => seqs.iter().for_each(|seq| traffic.ledger().answered(*seq, true)),
+                // As after any lost connection.
+                Ok(false) => {}
+                Err(error) => traffic.ledger().complain(format!("{error:#}")),
+            }
+        });
+        // It does not panic.
+        let _ = publishing.await;
+    }
+
+    async fn by_lapin(&self, channel: &Channel, seqs: &[u64]) -> Result<()> {
         let publishes = seqs.iter().map(|seq| async move {
-            let (body, properties) = (message::body(&self.run, *seq), self.properties(*seq));
-            let queue = if Kind::of(*seq) == Kind::Keyed { "keys-in" } else { "in" };
-            let queue = ShortString::from(self.named(queue));
+            let (body, properties) =
+                (message::body(&self.run, *seq), content::for_lapin(&self.run, *seq));
+            let queue = ShortString::from(self.source_of(*seq));
             let options = BasicPublishOptions::default();
             channel.basic_publish("".into(), queue, options, &body, properties).await
         });
@@ -101,17 +132,6 @@ impl Traffic {
             all
         };
         timeout(PATIENCE, answers).await?
-    }
-
-    fn properties(&self, seq: u64) -> BasicProperties {
-        let mut headers = FieldTable::default();
-        let key = message::key(seq).to_string();
-        headers.insert("x-key".into(), AMQPValue::LongString(key.into()));
-        BasicProperties::default()
-            .with_delivery_mode(2)
-            .with_content_type("application/json".into())
-            .with_message_id(format!("{}-{seq}", self.run).into())
-            .with_headers(headers)
     }
 
     /// Takes what comes to `outlet` into the ledger, for ever.
@@ -136,7 +156,7 @@ impl Traffic {
             for _ in 0..ACKED {
                 let Some(delivery) = next else { break };
                 let delivery = delivery.context("cancelled")??;
-                self.ledger().came(outlet, &delivery.data, delivery.redelivered);
+                self.ledger().came(outlet, &Arrival::by_lapin(&delivery));
                 last = Some(delivery.delivery_tag);
                 next = consumer.next().now_or_never();
             }

@@ -8,6 +8,7 @@ mod broker;
 mod chaos;
 mod dedupe;
 mod dlq;
+mod documentation;
 mod drain;
 mod guest;
 mod hostile_plugin;

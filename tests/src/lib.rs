@@ -19,8 +19,10 @@ pub use lockgate::{Admin, Ended, Lockgate};
 pub use place::{
     lockgate_binary, long, plugin_cache, report, shipped_plugin, target_dir, tests_dir,
 };
+pub use ports::free as free_port;
 pub use proxy::{Proxy, Thin, Trouble};
 pub use rabbit::{Rabbit, SHARED_URL};
 pub use scene::{BAD_KEY, GOOD_KEY, Ledger, Publish, Scene};
-pub use tool::{Tool, Topology};
+pub use tool::{Talk, Tool, Topology};
 pub use wait::{Deadline, until};
+pub use watchdog::Watchdog;

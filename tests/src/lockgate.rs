@@ -368,6 +368,16 @@ fn spawn(
 pub struct Admin(u16);
 
 impl Admin {
+    /// The listener on a port of the loopback.
+    pub fn at(port: u16) -> Self {
+        Self(port)
+    }
+
+    /// Its port.
+    pub fn port(self) -> u16 {
+        self.0
+    }
+
     /// Status and body of any path.
     ///
     /// # Errors

@@ -11,7 +11,10 @@ const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
 
 /// A port on the loopback that nobody listens on, another one at each call.
-pub(crate) fn free() -> Result<u16> {
+///
+/// # Errors
+/// When there is none.
+pub fn free() -> Result<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Test processes that run side by side start at different places.
     let start = (std::process::id() % 200) as u16 * (COUNT / 200);

@@ -1,9 +1,9 @@
 //! The Python tools: run to their end, or in the background.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -129,6 +129,43 @@ impl Tool {
 }
 
 impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A tool that is talked to by lines; killed when dropped.
+pub struct Talk {
+    child: Child,
+    stdin: ChildStdin,
+    _watchdog: Watchdog,
+}
+
+impl Talk {
+    /// Starts `tools/<name>.py`; also what it says.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(name: &str, arguments: &[&str]) -> Result<(Self, BufReader<ChildStdout>)> {
+        let mut command = command(name, arguments)?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let watchdog = Watchdog::over(child.id())?;
+        let stdin = child.stdin.take().context("no stdin")?;
+        let stdout = child.stdout.take().context("no stdout")?;
+        Ok((Self { child, stdin, _watchdog: watchdog }, BufReader::new(stdout)))
+    }
+
+    /// Says a line to it.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn say(&mut self, line: &str) -> Result<()> {
+        Ok(self.stdin.write_all(format!("{line}\n").as_bytes())?)
+    }
+}
+
+impl Drop for Talk {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -9,11 +9,14 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context, Result};
 
 /// Guards one process; dropped, it stops guarding.
-pub(crate) struct Watchdog(Child);
+pub struct Watchdog(Child);
 
 impl Watchdog {
     /// Kills process `pid` as soon as we are gone.
-    pub(crate) fn over(pid: u32) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When there is no `sh`.
+    pub fn over(pid: u32) -> Result<Self> {
         Self::guard("", pid, Path::new(""))
     }
 

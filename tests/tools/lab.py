@@ -88,6 +88,28 @@ def canon_properties(properties):
     return {"properties": plain, "headers": headers}
 
 
+def plain(value):
+    """The value that a form of canon stands for."""
+    ((kind, value),) = value.items()
+    if kind == "void":
+        return None
+    if kind == "bytes":
+        return bytes.fromhex(value)
+    if kind == "timestamp":
+        return datetime.datetime.fromtimestamp(value, datetime.timezone.utc).replace(tzinfo=None)
+    if kind == "array":
+        return [plain(item) for item in value]
+    if kind == "table":
+        return {name: plain(item) for name, item in value.items()}
+    return value
+
+
+def properties_of(record):
+    """The properties that canon_properties would make `record` of."""
+    headers = {name: plain(value) for name, value in record["headers"].items()}
+    return pika.BasicProperties(headers=headers, **record["properties"])
+
+
 def varied(run, seq, key, body, seed=0):
     """Properties of message `seq`: always its identity and checksum, the rest differs from
     message to message, so that a few hundred cover every type in every place."""

@@ -21,14 +21,15 @@ use paths::Paths;
 const USAGE: &str = "usage: cargo xtask TASK
 
 tasks:
-  setup        install what the tests need and is missing: Wasm target, RabbitMQ, Redis, pika
+  setup        install what the tests need and is missing: Wasm target, RabbitMQ, amqp-tools, Redis,
+               pika
   setup-wasm   install only the Wasm target (all that `make demo` needs)
   plugins      build the shipped plugins into <target>/plugins/*.wasm, if their sources changed
   tidy         check the rules of the tree that no compiler checks
   matrix       run the broker tests on every RabbitMQ that Debian has, or on those named:
                `installed`, `trixie`, `sid`
-  breaks       break each guarantee on purpose and see that its test fails; or only those whose
-               test is named like an argument
+  breaks       break each guarantee on purpose and see that its test fails, after it has passed with
+               nothing broken; or only those whose test or description has an argument in it
   fuzz         run libFuzzer over every fuzz target; installs cargo-fuzz where it is missing
 
 environment:

@@ -210,3 +210,51 @@ fn default_true() -> bool {
 fn default_kind() -> String {
     "direct".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::de::DeserializeOwned;
+    use serde::de::value::{Error, MapDeserializer};
+
+    use super::*;
+
+    /// The keys that a table may have, by the word of the code that reads it.
+    fn keys<T: DeserializeOwned + std::fmt::Debug>() -> Vec<String> {
+        let unknown = [("no such key", 0)].into_iter();
+        let said = T::deserialize(MapDeserializer::<_, Error>::new(unknown)).unwrap_err();
+        let said = said.to_string();
+        let (_, known) = said.split_once("expected ").unwrap();
+        known.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    /// Every key has its row, and every row its key.
+    #[test]
+    fn the_page_of_settings_has_every_key() {
+        let page = include_str!("../../../docs/reference/settings.md");
+        let (_, section) = page.split_once("\n## `declare`\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let (source, target) = section.split_once("\n`declare` of `[route").unwrap();
+        let rows = |text: &str| -> Vec<String> {
+            let rows = text.lines().filter(|line| line.starts_with("| `"));
+            let first = rows.filter_map(|row| row.split(" | ").next());
+            let names = first.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+            let mut names: Vec<_> = names.map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        let below = |parent: &str, keys: Vec<String>| {
+            keys.into_iter().map(move |key| format!("{parent}.{key}"))
+        };
+        let mut at_source = keys::<DeclareSource>();
+        at_source.extend(below("queue", keys::<DeclareQueue>()));
+        at_source.extend(below("exchange", keys::<DeclareExchange>()));
+        at_source.extend(below("bindings", keys::<Binding>()));
+        at_source.sort();
+        assert_eq!(rows(source), at_source);
+        let mut at_target = keys::<DeclareTarget>();
+        at_target.extend(below("queues", keys::<TargetQueue>()));
+        at_target.sort();
+        assert_eq!(rows(target), at_target);
+        assert!(at_source.len() > 12 && at_target.len() > 8, "{at_source:?} {at_target:?}");
+    }
+}
