@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lockgate_config::{Diagnostic, PipelineSpec, has_errors, load_host};
+use lockgate_config::{Code, Diagnostic, PipelineSpec, has_errors, load_host};
 use lockgate_engine::LoadError;
 use lockgate_pipeline::{PipelineError, Running, Snapshot};
 use lockgate_transport::declare::Declaring;
