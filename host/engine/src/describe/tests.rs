@@ -76,7 +76,7 @@ fn init_results() {
 fn a_slip_in_an_init_result_is_named_with_the_nearest_key() {
     refused("{}", "neither `ok` nor `err`");
     refused(r#"{"ok":{},"err":[]}"#, "both `ok` and `err`");
-    refused(r#"{"okay":{}}"#, "did you mean `ok`?");
+    refused(r#"{"okk":{}}"#, "did you mean `ok`?");
     refused(r#"{"ok":{"need":{"body":true}}}"#, "`ok.need` is unknown; did you mean `needs`?");
     refused(
         r#"{"ok":{"needs":{"bodies":true}}}"#,
