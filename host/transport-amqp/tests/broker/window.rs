@@ -73,17 +73,17 @@ async fn a_delivery_limit_without_dead_letters_is_found() {
     let bound = ("x-max-length", AMQPValue::LongInt(1_000));
     let dead = ("x-dead-letter-exchange", text("nowhere"));
     for (with, expected) in [
-        (&[][..], None),
-        (&[bound.clone()], None),
-        (&[dead.clone()], None),
-        (&[("x-queue-type", text("stream"))], None),
-        (&[quorum.clone()], Some("from RabbitMQ 4 on")),
-        (&[quorum.clone(), limit.clone()], Some("after 7 failed deliveries")),
-        (&[quorum.clone(), limit.clone(), bound], Some("after 7 failed deliveries")),
-        (&[quorum, limit, dead], None),
+        (vec![], None),
+        (vec![bound.clone()], None),
+        (vec![dead.clone()], None),
+        (vec![("x-queue-type", text("stream"))], None),
+        (vec![quorum.clone()], Some("from RabbitMQ 4 on")),
+        (vec![quorum.clone(), limit.clone()], Some("after 7 failed deliveries")),
+        (vec![quorum.clone(), limit.clone(), bound], Some("after 7 failed deliveries")),
+        (vec![quorum, limit, dead], None),
     ] {
         let queue = bench.name("nature");
-        bench.declare_queue(&queue, arguments(with)).await;
+        bench.declare_queue(&queue, arguments(&with)).await;
         let source = bench.source_connector(&queue, 10);
         limited(source.check()).await.unwrap();
         let found = source.found();
