@@ -242,9 +242,9 @@ mod tests {
             names.sort();
             names
         };
-        let below = |parent: &str, keys: Vec<String>| {
+        fn below(parent: &str, keys: Vec<String>) -> impl Iterator<Item = String> {
             keys.into_iter().map(move |key| format!("{parent}.{key}"))
-        };
+        }
         let mut at_source = keys::<DeclareSource>();
         at_source.extend(below("queue", keys::<DeclareQueue>()));
         at_source.extend(below("exchange", keys::<DeclareExchange>()));
