@@ -84,6 +84,10 @@ impl Browser {
     /// # Errors
     /// As connecting a source.
     pub async fn open(endpoint: &Endpoint, queue: &str) -> Result<Self, ConnectError> {
+        // On a connection of its own: a channel that the broker closes leaves fewer for pages.
+        let asking = Link::open(endpoint, "check", None).await?;
+        Topology { endpoint, link: &asking }.no_stream(queue).await?;
+        asking.close(ANSWER).await;
         let inbox = Arc::new(Inbox::new(PAGE_MAX, Arc::new(Budget::new(usize::MAX))));
         let purpose = format!("browser {queue}");
         let link = Link::open(endpoint, &purpose, Some(inbox.clone())).await?;
@@ -96,7 +100,6 @@ impl Browser {
         let declare = channel.queue_declare(name, options, FieldTable::default());
         let found = link.answer(ANSWER, declare).await;
         let ready = found.map_err(refused)?.message_count().into();
-        topology.no_stream(queue).await?;
         let (queue, page, pages) = (queue.to_owned(), PAGE_FIRST, Vec::new());
         Ok(Self { link, channel, inbox, pages, queue, ready, left: ready, page })
     }
