@@ -344,7 +344,7 @@ mod tests {
             "{le=\"0.003\"} 5",
             "{le=\"10.0\"} 5",
             "{le=\"+Inf\"} 6",
-            "_count 6",
+            "_count{} 6",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
