@@ -317,7 +317,7 @@ impl<'s> Compiler<'s> {
             if let Some(form) = functions::form(name, args.len()) {
                 return Kind::Form(form, args.iter().map(|arg| self.node(arg)).collect());
             }
-            if let Some((id, values)) = self.from_prelude(name, args.len()) {
+            if let Some((id, values)) = self.prelude_def(name, args.len()) {
                 return self.call_def(id, 0, &values, args);
             }
         }
@@ -326,7 +326,7 @@ impl<'s> Compiler<'s> {
     }
 
     /// A function of the prelude, compiled when it is first called.
-    fn from_prelude(&mut self, name: &str, arity: usize) -> Option<(usize, Vec<bool>)> {
+    fn prelude_def(&mut self, name: &str, arity: usize) -> Option<(usize, Vec<bool>)> {
         let is_it = |key: &&(&str, usize)| key.0 == name && key.1 == arity;
         let key = *self.prelude.keys().find(is_it)?;
         let def = self.prelude.get(&key)?.clone();

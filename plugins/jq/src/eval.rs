@@ -94,7 +94,7 @@ impl<'p> Machine<'p> {
     ) -> Res {
         loop {
             if node.single && !matches!(node.kind, Kind::Call { .. } | Kind::Form(..)) {
-                return out(self.one(node, &env, &input)?);
+                return out(self.owned(node, &env, input)?);
             }
             match &node.kind {
                 Kind::Pipe(left, right) => {

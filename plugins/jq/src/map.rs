@@ -14,7 +14,7 @@ const SCANNED: usize = 24;
 pub struct Map {
     entries: Vec<(Rc<str>, Val)>,
     /// Where each key stands; kept only for many members.
-    places: Option<Box<BTreeMap<Rc<str>, usize>>>,
+    places: Option<BTreeMap<Rc<str>, usize>>,
 }
 
 impl Map {
@@ -100,7 +100,7 @@ impl Map {
 
     fn index(&mut self) {
         let keys = self.entries.iter().enumerate();
-        self.places = Some(Box::new(keys.map(|(at, (key, _))| (Rc::clone(key), at)).collect()));
+        self.places = Some(keys.map(|(at, (key, _))| (Rc::clone(key), at)).collect());
     }
 }
 

@@ -96,9 +96,8 @@ impl Run<'_> {
                 }
                 Step::Look { end, .. } => {
                     let end = *end;
-                    let found = self.look(pc, at)?;
-                    pc = end;
-                    if found {
+                    if self.look(pc, at)? {
+                        pc = end;
                         continue;
                     }
                     false
@@ -113,13 +112,11 @@ impl Run<'_> {
                         None => false,
                     }
                 }
-                step => match self.read(step, at) {
-                    Some(next) => {
-                        at = next;
-                        true
-                    }
-                    None => false,
-                },
+                step => {
+                    let next = self.read(step, at);
+                    at = next.unwrap_or(at);
+                    next.is_some()
+                }
             };
             if ok {
                 pc += 1;

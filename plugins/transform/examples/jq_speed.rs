@@ -1,6 +1,6 @@
 //! Speed: nanoseconds that a program takes for one message, natively, from frame to verdict.
 //!
-//! `cargo run --release -p transform --example speed`
+//! `cargo run --release -p transform --example jq_speed`
 
 use std::hint::black_box;
 use std::time::Instant;
