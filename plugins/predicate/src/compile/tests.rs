@@ -107,6 +107,20 @@ fn errors_say_the_way_out() {
     check("body.a not in ['x']", 7, "write `!` for `not`; `!(x in list)` for `x not in list`");
     check("body.a & body.b", 7, "write `&&`; CEL has no `&`");
     check("body.a | body.b", 7, "write `||`; CEL has no `|`");
+    check("body.a === 'x'", 9, "write `==` for `===`, and `!=` for `!==`");
+    check("body.a !== 'x'", 9, "write `==` for `===`, and `!=` for `!==`");
+    check("body.a <> 'x'", 8, "write `!=` for `<>`");
+    check("body.a =~ 'x'", 7, "write `text.matches(\"pattern\")` for `=~`");
+    check("body.a is null", 7, "write `==` for `is`");
+    check(
+        "body.a contains 'x'",
+        7,
+        "write `text.contains(\"part\")`; likewise `startsWith`, `endsWith` and `matches`",
+    );
+    let signs = "a value of the message is written without signs around it: `body.name`";
+    check("${body.a} == 'x'", 0, signs);
+    check("$.a == 'x'", 0, signs);
+    check("body.a == \u{201c}x\u{201d}", 10, "a text stands in straight quotes: `\"text\"`");
 }
 
 #[test]
