@@ -94,6 +94,35 @@ fn malformed_bodies_are_no_faults() {
     report(&format!("{count} malformed bodies through {} plugins: 0 faults", plugins.len()));
 }
 
+/// A byte-order mark is skipped, and half of a surrogate pair is read as U+FFFD: such bodies are
+/// JSON to every plugin that reads a predicate.
+#[test]
+fn marked_and_halved_bodies_are_json() {
+    let engine =
+        Engine::new(EngineConfig { cache_dir: None, compiler: Compiler::InProcess }).unwrap();
+    let when = r"body.a == 1 && body.text == '\ufffd' && body_text.startsWith('{')";
+    let bodies: [&[u8]; 3] = [
+        b"\xef\xbb\xbf{\"a\":1,\"text\":\"\xef\xbf\xbd\"}",
+        b"{\"a\":1,\"text\":\"\\ud800\"}",
+        b"\xef\xbb\xbf{\"a\":1,\"text\":\"\\uDC00\"}",
+    ];
+    let route = json!({ "rules": [{ "when": when, "to": ["r"] }], "otherwise": "reject" });
+    for (name, settings, wanted) in
+        [("filter", json!({ "when": when }), "pass"), ("route", route, "route")]
+    {
+        let wasm = std::fs::read(shipped_plugin(name).unwrap()).unwrap();
+        let plugin = engine.load(&wasm, Grants::default(), &Limits::default()).unwrap();
+        let mut instance = plugin.configure("stage", &settings).unwrap().open().unwrap();
+        for body in bodies {
+            let message = Message::new(Head::default(), body.to_vec());
+            let mut verdicts = Vec::new();
+            let input = Input { message: &message, redelivered: false, attempt: 1 };
+            instance.process(&[input], &mut verdicts);
+            assert_eq!(verdicts[0].name(), wanted, "{name}: {verdicts:?} {}", body.escape_ascii());
+        }
+    }
+}
+
 /// The shipped plugins, with settings that look into the body.
 fn plugins() -> Vec<(&'static str, Instance)> {
     let engine = Engine::new(EngineConfig::new(Compiler::InProcess)).unwrap();

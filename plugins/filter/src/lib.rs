@@ -43,7 +43,7 @@ impl Plugin for Filter {
             Action::Drop
         });
         let on_error = match settings.on_error.as_deref() {
-            None => otherwise.clone(),
+            None => Action::Reject,
             Some(text) => Action::parse(text).unwrap_or_else(|message| {
                 errors.push(SettingError::at("/on_error", message));
                 Action::Drop

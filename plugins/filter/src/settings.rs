@@ -10,8 +10,7 @@ pub struct Settings {
     pub when: String,
     /// What becomes of the others: `drop` unless given.
     pub otherwise: Option<String>,
-    /// What becomes of a message for which the predicate has no answer: as `otherwise` unless
-    /// given.
+    /// What becomes of a message for which the predicate has no answer: `reject` unless given.
     pub on_error: Option<String>,
 }
 

@@ -93,6 +93,19 @@ mod tests {
         }
     }
 
+    /// As doubles these would be one.
+    #[test]
+    fn long_numbers_are_keys_of_their_own() {
+        let key = Key::compile("/key", "body.id").ok().unwrap();
+        let of = |id: &str| key.of(&MessageBuilder::new().body(format!("{{\"id\":{id}}}")).view());
+        let ids = ["18446744073709551616", "18446744073709551617", "18446744073709551618", "1e400"];
+        for id in ids {
+            assert_eq!(of(id), Some([b"t", id.as_bytes()].concat()));
+        }
+        assert_eq!(of("7.0"), of("7"));
+        assert_eq!(of("1e99999999999999999999"), None);
+    }
+
     #[test]
     fn long_keys_are_kept_by_their_digest() {
         let key = Key::compile("/key", "body_text").ok().unwrap();
@@ -112,7 +125,12 @@ mod tests {
                 "unknown property `mesage_id`; did you mean `message_id`?",
             ),
             ("body.a +", Some(8), "the expression ends too early"),
-            ("message_id", Some(0), "unknown variable `message_id`"),
+            (
+                "message_id",
+                Some(0),
+                "unknown variable `message_id`; write `properties.message_id` for the property, \
+                 `body.message_id` for the body's key",
+            ),
         ] {
             let error = Key::compile("/key", setting).err().unwrap();
             assert_eq!((error.offset, error.message.as_str()), (offset, message), "{setting}");

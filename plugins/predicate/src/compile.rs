@@ -1,6 +1,7 @@
 //! Compile: from the text of an expression to its compact form.
 
 mod functions;
+mod hints;
 mod lower;
 mod names;
 mod path;
@@ -93,9 +94,39 @@ fn describe(source: &str, error: &ParseError) -> CompileError {
     let message = match word.to_ascii_lowercase().as_str() {
         "and" => "write `&&` for `and`".to_owned(),
         "or" => "write `||` for `or`".to_owned(),
-        "not" => "write `!` for `not`".to_owned(),
+        "not" => "write `!` for `not`; `!(x in list)` for `x not in list`".to_owned(),
+        "is" => "write `==` for `is`".to_owned(),
+        "like" | "contains" | "startswith" | "endswith" | "matches" => {
+            "write `text.contains(\"part\")`; likewise `startsWith`, `endsWith` and `matches`"
+                .to_owned()
+        }
+        _ if before_word(source, offset) == "not" => {
+            "write `!` for `not`; `!(x in list)` for `x not in list`".to_owned()
+        }
         _ if rest.trim().is_empty() => "the expression ends too early".to_owned(),
+        _ if rest.starts_with("===")
+            || source.get(..offset).is_some_and(|s| s.ends_with("==")) && rest.starts_with('=') =>
+        {
+            "write `==` for `===`, and `!=` for `!==`".to_owned()
+        }
+        _ if source.get(..offset).is_some_and(|s| s.ends_with("!=")) && rest.starts_with('=') => {
+            "write `==` for `===`, and `!=` for `!==`".to_owned()
+        }
+        _ if rest.starts_with("=~") => "write `text.matches(\"pattern\")` for `=~`".to_owned(),
         _ if rest.starts_with('=') && !rest.starts_with("==") => "write `==` to compare".to_owned(),
+        _ if rest.starts_with("<>")
+            || rest.starts_with('>') && source.get(..offset).is_some_and(|s| s.ends_with('<')) =>
+        {
+            "write `!=` for `<>`".to_owned()
+        }
+        _ if rest.starts_with('&') => "write `&&`; CEL has no `&`".to_owned(),
+        _ if rest.starts_with('|') => "write `||`; CEL has no `|`".to_owned(),
+        _ if rest.starts_with('$') || rest.starts_with("{{") => {
+            "a value of the message is written without signs around it: `body.name`".to_owned()
+        }
+        _ if rest.starts_with(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) => {
+            "a text stands in straight quotes: `\"text\"`".to_owned()
+        }
         _ => {
             let text = error.msg.lines().next().unwrap_or_default();
             let text = text.strip_prefix("Syntax error: ").unwrap_or(text);
@@ -103,6 +134,12 @@ fn describe(source: &str, error: &ParseError) -> CompileError {
         }
     };
     CompileError::new(offset, message)
+}
+
+/// The word that ends before `offset`, whatever white space is between.
+fn before_word(source: &str, offset: usize) -> &str {
+    let before = source.get(..offset).unwrap_or_default().trim_end();
+    before.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()
 }
 
 #[cfg(test)]

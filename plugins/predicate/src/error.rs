@@ -28,12 +28,17 @@ pub enum EvalError {
     /// Values that an operator or function does not take.
     #[error("an operator or function does not take values of these types")]
     Type,
-    /// Integers that leave their 64 bits, or a division by zero.
+    /// Integers that leave their 64 bits, or that a message brings longer than that, or a division
+    /// by zero.
     #[error("arithmetic overflow or division by zero")]
     Arithmetic,
     /// A function refused its argument, such as `int("x")`.
     #[error("a function refused its argument")]
     Function,
+    /// A number that has more digits than a double, compared with the double that it would be
+    /// rounded to; or one whose exponent is out of all bounds.
+    #[error("a number has too many digits to be compared with a double, or too large an exponent")]
+    Number,
     /// The answer is neither true nor false.
     #[error("the answer is neither true nor false")]
     NotBool,

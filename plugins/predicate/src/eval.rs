@@ -5,7 +5,7 @@ mod operators;
 mod value;
 
 pub(crate) use frame::Frame;
-pub(crate) use operators::doubles;
+pub(crate) use operators::{doubles, order_numbers};
 pub(crate) use value::Value;
 
 use operators::{arithmetic, compare, equal, negate, test, text_of};
@@ -58,11 +58,11 @@ pub(crate) fn condition<'a>(node: &'a Node, frame: &Frame<'a>) -> Result<bool, S
         Node::HasProperty(property) => Ok(frame.property(*property).is_some()),
         Node::InList(item, list) => {
             let item = value(item, frame)?;
-            let mut found = false;
+            let mut found = Ok(false);
             for element in list {
-                found |= equal(&value(element, frame)?, &item)?;
+                found = either(found, equal(&value(element, frame)?, &item))?;
             }
-            Ok(found)
+            Ok(found?)
         }
         Node::InBody(item, container) => {
             in_body(&value(item, frame)?, frame.slot(*container), frame)
@@ -141,22 +141,42 @@ fn size<'a>(value: &Value<'a>, frame: &Frame<'a>) -> Result<Value<'a>, Stop> {
     Ok(Value::Int(i64::try_from(count).unwrap_or(i64::MAX)))
 }
 
+/// Whether an element is the one looked for, after others were looked at: one that is makes up for
+/// others that cannot be told.
+fn either(
+    found: Result<bool, EvalError>,
+    next: Result<bool, Stop>,
+) -> Result<Result<bool, EvalError>, Stop> {
+    match (found, next) {
+        (_, Err(Stop::Interpret)) => Err(Stop::Interpret),
+        (Ok(true), _) | (_, Ok(true)) => Ok(Ok(true)),
+        (Err(error), _) | (_, Err(Stop::Error(error))) => Ok(Err(error)),
+        _ => Ok(Ok(false)),
+    }
+}
+
 fn in_body<'a>(item: &Value<'a>, container: Slot, frame: &Frame<'a>) -> Result<bool, Stop> {
     let json = frame.json();
     match container.kind {
         Kind::Array => {
+            let mut found = Ok(false);
             for element in Elements::new(json, container) {
-                if equal(&Value::of_json(json, element)?, item)? {
-                    return Ok(true);
+                found = either(found, equal(&Value::of_json(json, element)?, item))?;
+                if found == Ok(true) {
+                    break;
                 }
             }
-            Ok(false)
+            Ok(found?)
         }
         Kind::Object => match item {
             Value::Str(key) => Ok(Members::new(json, container).any(
                 |(name, _)| matches!(Value::of_json(json, name), Ok(Value::Str(n)) if n == *key),
             )),
-            Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::Bool(_) => Ok(false),
+            Value::Int(_)
+            | Value::Uint(_)
+            | Value::Double(_)
+            | Value::Decimal(_)
+            | Value::Bool(_) => Ok(false),
             _ => Err(EvalError::Type.into()),
         },
         Kind::Missing => Err(EvalError::Missing.into()),

@@ -2,9 +2,10 @@
 //! given only the variables that an expression reads, and of those only the keys.
 
 mod functions;
+mod numbers;
 mod variables;
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelString, CelUInt};
+use cel::common::types::CelBool;
 use cel::parser::Expression;
 use cel::{Context, ExecutionError, Value};
 
@@ -28,7 +29,7 @@ pub(crate) struct Interpreted {
 
 impl Interpreted {
     pub(crate) fn new(mut expr: Expression, mut reads: Reads, paths: &mut Paths) -> Self {
-        functions::widen_arithmetic(&mut expr);
+        functions::widen_operators(&mut expr);
         reads.locate(paths);
         Self { expr, reads }
     }
@@ -52,12 +53,7 @@ impl Interpreted {
         let mut context = Context::with_env(frame.env());
         variables::add(&mut context, frame, &self.reads)?;
         let value = Value::resolve_val(&self.expr, &context).map_err(|error| reason(&error))?;
-        let text = value.downcast_ref::<CelString>().map(|text| text.inner().to_owned());
-        text.or_else(|| Some(value.downcast_ref::<CelInt>()?.inner().to_string()))
-            .or_else(|| Some(value.downcast_ref::<CelUInt>()?.inner().to_string()))
-            .or_else(|| Some(value.downcast_ref::<CelBool>()?.inner().to_string()))
-            .or_else(|| Some(value.downcast_ref::<CelDouble>()?.inner().to_string()))
-            .ok_or(EvalError::Type)
+        numbers::text_of(value.as_ref())
     }
 }
 
@@ -68,6 +64,12 @@ fn reason(error: &ExecutionError) -> EvalError {
         ExecutionError::DivisionByZero(_)
         | ExecutionError::RemainderByZero(_)
         | ExecutionError::Overflow(..) => EvalError::Arithmetic,
+        ExecutionError::FunctionError { function, .. } if function == numbers::INEXACT => {
+            EvalError::Number
+        }
+        ExecutionError::FunctionError { function, .. } if function == numbers::TOO_LONG => {
+            EvalError::Arithmetic
+        }
         ExecutionError::FunctionError { .. } => EvalError::Function,
         _ => EvalError::Type,
     }

@@ -15,6 +15,7 @@
 //! the places that the nodes read; whatever the nodes do not cover is left to the interpreter of
 //! the `cel` crate, which is given only the variables that the expression reads.
 
+mod decimal;
 mod error;
 mod limits;
 mod predicates;

@@ -4,6 +4,7 @@ use cel::common::ast::{CallExpr, EntryExpr, Expr, operators};
 use cel::parser::Expression;
 
 use super::functions;
+use super::hints;
 use super::path::{path, read_path, text};
 use super::reads::{HeaderReads, PROPERTIES, Reads, property};
 use super::suggest::did_you_mean;
@@ -11,7 +12,7 @@ use crate::CompileError;
 use crate::limits::Tokens;
 use crate::paths::Step;
 
-const VARIABLES: [&str; 8] = [
+pub(super) const VARIABLES: [&str; 8] = [
     "body",
     "body_text",
     "headers",
@@ -104,6 +105,9 @@ impl<'e> Names<'e> {
                 if VARIABLES.contains(&root) && root != "properties" { Ok(()) } else { Err(error) }
             });
         }
+        if let Some((at, message)) = hints::dash(call, self.tokens, &self.scope) {
+            return Err(CompileError::new(at, message));
+        }
         let operator = name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let mut target = call.target.as_deref();
         if !operator {
@@ -142,10 +146,8 @@ impl<'e> Names<'e> {
             "redelivered" => &mut self.reads.redelivered,
             "attempt" => &mut self.reads.attempt,
             _ => {
-                let hint =
-                    did_you_mean(root, VARIABLES.into_iter().chain(self.scope.iter().copied()));
                 let at = self.offset(root, |word| !word.member && !word.call);
-                return Err(CompileError::new(at, format!("unknown variable `{root}`{hint}")));
+                return Err(CompileError::new(at, hints::variable(root, steps, &self.scope)));
             }
         };
         *flag = true;

@@ -13,7 +13,11 @@ fn check(source: &str, offset: u32, message: &str) {
 fn errors_say_where_and_what() {
     check("", 0, "the expression is empty");
     check("bdy.a == 1", 0, "unknown variable `bdy`; did you mean `body`?");
-    check("1 == 1 && zzzzz == 1", 10, "unknown variable `zzzzz`");
+    check(
+        "1 == 1 && zzzzz == 1",
+        10,
+        "unknown variable `zzzzz`; a key of the body is written `body.zzzzz`, and a text in quotes",
+    );
     check("body.bdy == 1 && bdy", 17, "unknown variable `bdy`; did you mean `body`?");
     check("body.l.exists(line, lines.x)", 20, "unknown variable `lines`; did you mean `line`?");
     check("body.a.matchs('x')", 7, "unknown function `matchs`; did you mean `matches`?");
@@ -45,6 +49,78 @@ fn errors_say_where_and_what() {
     check("body.price * 2", 0, "the expression gives a number or text, not true or false");
     check("'paid'", 0, "the expression gives a text, not true or false");
     check("Order{a: 1} == 1", 0, "there is no message type `Order`");
+}
+
+/// What people write who know another language, or the message better than CEL.
+#[test]
+fn errors_say_the_way_out() {
+    check(
+        "status == 'paid'",
+        0,
+        "unknown variable `status`; a key of the body is written `body.status`, and a text in quotes",
+    );
+    check(
+        "body.status == paid",
+        15,
+        "unknown variable `paid`; a key of the body is written `body.paid`, and a text in quotes",
+    );
+    check(
+        "message_id == 'a'",
+        0,
+        "unknown variable `message_id`; write `properties.message_id` for the property, \
+         `body.message_id` for the body's key",
+    );
+    check("body.a == True", 10, "unknown variable `True`; write `true`");
+    check("body.a == None", 10, "unknown variable `None`; write `null`");
+    check("true && header['x'] == 'a'", 8, "unknown variable `header`; write `headers`");
+    check("payload.status == 'a'", 0, "unknown variable `payload`; write `body`");
+    let dash = "is a subtraction; a name with a dash is written";
+    check(
+        "headers.x-tenant == 'a'",
+        8,
+        &format!("`headers.x-tenant` {dash} `headers[\"x-tenant\"]`"),
+    );
+    check(
+        "true && headers.x-tenant-id == 'a'",
+        16,
+        &format!("`headers.x-tenant-id` {dash} `headers[\"x-tenant-id\"]`"),
+    );
+    check(
+        "1 + body.a.order-id.x > 2",
+        11,
+        &format!("`body.a.order-id` {dash} `body.a[\"order-id\"]`"),
+    );
+    check(
+        "properties.content-type == 'a'",
+        11,
+        "`properties.content-type` is a subtraction; names of properties have underscores: \
+         `properties.content_type`",
+    );
+    check(
+        "body.a - b > 1",
+        9,
+        "unknown variable `b`; a key of the body is written `body.b`, and a text in quotes",
+    );
+    assert_eq!(Predicate::compile("body.a-attempt > 1 && body.b - body.c > 0").err(), None);
+    check("body.a or body.b", 7, "write `||` for `or`");
+    check("not body.a", 4, "write `!` for `not`; `!(x in list)` for `x not in list`");
+    check("body.a not in ['x']", 7, "write `!` for `not`; `!(x in list)` for `x not in list`");
+    check("body.a & body.b", 7, "write `&&`; CEL has no `&`");
+    check("body.a | body.b", 7, "write `||`; CEL has no `|`");
+    check("body.a === 'x'", 9, "write `==` for `===`, and `!=` for `!==`");
+    check("body.a !== 'x'", 9, "write `==` for `===`, and `!=` for `!==`");
+    check("body.a <> 'x'", 8, "write `!=` for `<>`");
+    check("body.a =~ 'x'", 7, "write `text.matches(\"pattern\")` for `=~`");
+    check("body.a is null", 7, "write `==` for `is`");
+    check(
+        "body.a contains 'x'",
+        7,
+        "write `text.contains(\"part\")`; likewise `startsWith`, `endsWith` and `matches`",
+    );
+    let signs = "a value of the message is written without signs around it: `body.name`";
+    check("${body.a} == 'x'", 0, signs);
+    check("$.a == 'x'", 0, signs);
+    check("body.a == \u{201c}x\u{201d}", 10, "a text stands in straight quotes: `\"text\"`");
 }
 
 #[test]

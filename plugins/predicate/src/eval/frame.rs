@@ -52,9 +52,12 @@ impl<'a> Frame<'a> {
         Arc::clone(self.env.get_or_init(crate::interpret::environment))
     }
 
-    /// The body, if it is UTF-8.
+    /// The body, if it is UTF-8, without the byte-order mark that some writers put before it.
     pub(super) fn text(&self) -> Option<&'a str> {
-        *self.text.get_or_init(|| str::from_utf8(self.message.body()).ok())
+        *self.text.get_or_init(|| {
+            let text = str::from_utf8(self.message.body()).ok()?;
+            Some(text.strip_prefix('\u{feff}').unwrap_or(text))
+        })
     }
 
     /// The text that slots point into.

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use super::Stop;
 use super::value::Value;
 use crate::EvalError;
+use crate::decimal::{Decimal, compare_whole};
 use crate::node::{Comparison, Operator, TextTest};
 
 /// `==`. Numbers compare across their types; other values of different types are not equal.
@@ -18,7 +19,7 @@ pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> Result<bool, Stop> {
         (Value::Bool(a), Value::Bool(b)) => a == b,
         (Value::Bytes(a), Value::Bytes(b)) => a == b,
         _ if left.is_container() && right.is_container() => return Err(Stop::Interpret),
-        _ => order_numbers(left, right) == Some(Ordering::Equal),
+        _ => order_numbers(left, right)? == Some(Ordering::Equal),
     })
 }
 
@@ -32,7 +33,7 @@ pub(super) fn compare(
         (Value::Str(a), Value::Str(b)) => a.cmp(b),
         (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
         (Value::Bytes(a), Value::Bytes(b)) => a.cmp(b),
-        _ => order_numbers(left, right).ok_or(EvalError::Type)?,
+        _ => order_numbers(left, right)?.ok_or(EvalError::Type)?,
     };
     Ok(match comparison {
         Comparison::Less => order.is_lt(),
@@ -42,14 +43,38 @@ pub(super) fn compare(
     })
 }
 
-/// `None` if one is no number, or NaN.
-fn order_numbers(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {
+/// By their exact values. `None` if one is no number, or NaN.
+///
+/// # Errors
+/// [`EvalError::Number`] where the exact values cannot be told.
+pub(crate) fn order_numbers(
+    left: &Value<'_>,
+    right: &Value<'_>,
+) -> Result<Option<Ordering>, EvalError> {
     match (left, right) {
-        (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
-        (Value::Uint(a), Value::Uint(b)) => Some(a.cmp(b)),
-        (Value::Int(a), Value::Uint(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
-        (Value::Uint(a), Value::Int(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
-        _ => double(left)?.partial_cmp(&double(right)?),
+        (Value::Double(a), Value::Double(b)) => Ok(a.partial_cmp(b)),
+        (Value::Decimal(a), Value::Decimal(b)) => a.compare(b).map(Some),
+        (Value::Decimal(a), Value::Double(b)) => a.compare_double(*b),
+        (Value::Double(a), Value::Decimal(b)) => Ok(b.compare_double(*a)?.map(Ordering::reverse)),
+        (Value::Decimal(a), _) => {
+            whole(right).map(|b| a.compare(&Decimal::parse(&b.to_string()))).transpose()
+        }
+        (_, Value::Decimal(b)) => {
+            whole(left).map(|a| Decimal::parse(&a.to_string()).compare(b)).transpose()
+        }
+        (_, Value::Double(b)) => Ok(whole(left).and_then(|a| compare_whole(a, *b))),
+        (Value::Double(a), _) => {
+            Ok(whole(right).and_then(|b| compare_whole(b, *a)).map(Ordering::reverse))
+        }
+        _ => Ok(whole(left).zip(whole(right)).map(|(a, b)| a.cmp(&b))),
+    }
+}
+
+fn whole(value: &Value<'_>) -> Option<i128> {
+    match value {
+        Value::Int(value) => Some((*value).into()),
+        Value::Uint(value) => Some((*value).into()),
+        _ => None,
     }
 }
 
@@ -66,6 +91,7 @@ pub(super) fn negate<'a>(value: &Value<'a>) -> Result<Value<'a>, Stop> {
     match value {
         Value::Int(value) => Ok(Value::Int(value.checked_neg().ok_or(EvalError::Arithmetic)?)),
         Value::Double(value) => Ok(Value::Double(-value)),
+        Value::Decimal(value) => Ok(Value::Decimal(value.negate())),
         _ => Err(EvalError::Type.into()),
     }
 }
@@ -76,6 +102,12 @@ pub(super) fn arithmetic<'a>(
     right: &Value<'a>,
 ) -> Result<Value<'a>, Stop> {
     let result = match (left, right) {
+        (Value::Decimal(a), _) => {
+            return arithmetic(operator, &Value::Double(a.approximate()?), right);
+        }
+        (_, Value::Decimal(b)) => {
+            return arithmetic(operator, left, &Value::Double(b.approximate()?));
+        }
         (Value::Int(a), Value::Int(b)) => match operator {
             Operator::Add => a.checked_add(*b),
             Operator::Subtract => a.checked_sub(*b),

@@ -6,6 +6,7 @@ use lockgate_plugin::{Array, Message, Table, Value as Field};
 
 use super::Stop;
 use crate::EvalError;
+use crate::decimal::Decimal;
 use crate::json::{Kind, Number, Slot, number, unescape};
 use crate::node::HeaderPath;
 use crate::paths::Step;
@@ -17,6 +18,8 @@ pub(crate) enum Value<'a> {
     Int(i64),
     Uint(u64),
     Double(f64),
+    /// A number that none of these holds.
+    Decimal(Decimal),
     Str(Cow<'a, str>),
     Bytes(&'a [u8]),
     /// An array or object in the body.
@@ -38,6 +41,7 @@ impl<'a> Value<'a> {
                 Number::Int(value) => Self::Int(value),
                 Number::Uint(value) => Self::Uint(value),
                 Number::Double(value) => Self::Double(value),
+                Number::Decimal(value) => Self::Decimal(value),
             },
             Kind::String => Self::Str(slot.of(text).into()),
             Kind::Escaped => Self::Str(unescape(slot.of(text)).into()),
@@ -64,7 +68,8 @@ impl<'a> Value<'a> {
             Field::F32(value) => Self::Double(value.into()),
             Field::F64(value) => Self::Double(value),
             Field::Decimal { scale, value } => {
-                Self::Double(f64::from(value) / 10_f64.powi(scale.into()))
+                // Read as it is written: a quotient could be next to the nearest double.
+                Self::Double(format!("{value}e-{scale}").parse().unwrap_or(f64::NAN))
             }
             Field::Str(bytes) => match str::from_utf8(bytes) {
                 Ok(text) => Self::Str(text.into()),

@@ -12,6 +12,7 @@ use cel::common::value::Val;
 use lockgate_plugin::{Array, Table};
 
 use super::MAX_VALUES;
+use super::numbers::CelDecimal;
 use crate::EvalError;
 use crate::compile::{Filter, HeaderReads, PROPERTIES, Reads};
 use crate::eval::{Frame, Value};
@@ -145,6 +146,7 @@ impl<'v> Builder<'v> {
             Value::Int(value) => Box::new(CelInt::from(value)),
             Value::Uint(value) => Box::new(CelUInt::from(value)),
             Value::Double(value) => Box::new(CelDouble::from(value)),
+            Value::Decimal(value) => Box::new(CelDecimal(value)),
             Value::Str(text) => Box::new(CelString::from(text)),
             Value::Bytes(bytes) => Box::new(CelBytes::from(bytes)),
             Value::Json(slot) => return self.json(slot),

@@ -114,21 +114,15 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// One escape sequence; a surrogate must have its other half.
+    /// One escape sequence. A surrogate may stand without its other half, as in many readers.
     #[cold]
     fn escape(&mut self) -> Option<()> {
         match self.bytes.get(self.at + 1)? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
-            b'u' => match self.hex4(self.at + 2)? {
-                0xd800..=0xdbff => {
-                    self.at += 6;
-                    self.word(b"\\u")?;
-                    matches!(self.hex4(self.at)?, 0xdc00..=0xdfff).then_some(())?;
-                    self.at += 4;
-                }
-                0xdc00..=0xdfff => return None,
-                _ => self.at += 6,
-            },
+            b'u' => {
+                self.hex4(self.at + 2)?;
+                self.at += 6;
+            }
             _ => return None,
         }
         Some(())

@@ -23,16 +23,21 @@ pub(crate) fn unescape(text: &str) -> String {
     out
 }
 
-/// From `uXXXX`, or from `uXXXX\uXXXX` where the first is half of a pair, and its length.
+/// From `uXXXX`, or from `uXXXX\uXXXX` where the two are a pair, and its length. Half of a pair
+/// alone is no character: U+FFFD stands for it.
 fn code_point(escape: &str) -> (char, usize) {
     let hex = |at: usize| {
         escape.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0)
     };
-    let (code, length) = match hex(1) {
-        high @ 0xd800..=0xdbff => {
-            (0x10000 + ((high - 0xd800) << 10) + hex(7).wrapping_sub(0xdc00) % 0x400, 11)
+    let second = match escape.get(5..7) {
+        Some("\\u") => hex(7),
+        _ => 0,
+    };
+    let (code, length) = match (hex(1), second) {
+        (high @ 0xd800..=0xdbff, low @ 0xdc00..=0xdfff) => {
+            (0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00), 11)
         }
-        code => (code, 5),
+        (code, _) => (code, 5),
     };
     (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), length)
 }

@@ -1,6 +1,6 @@
 //! Agree: random expressions on random documents. The compact form must answer as the interpreter
-//! does, and both as the bare `cel` crate on a document read by `serde_json`; the one difference
-//! meant is arithmetic between an integer and a double, an error there.
+//! does, and both as the bare `cel` crate on a document read by `serde_json`; the differences meant
+//! are arithmetic between an integer and a double, an error there, and numbers that it rounds.
 
 use std::collections::HashMap;
 
@@ -42,6 +42,9 @@ const TERMS: &[&str] = &[
     "null",
     "9007199254740993",
     "18446744073709551615u",
+    "18446744073709551616.0",
+    "9007199254740992.0",
+    "0.1",
     "[1, 'a']",
     "{'a': 1}",
     "[]",
@@ -106,6 +109,14 @@ fn document() -> BoxedStrategy<serde_json::Value> {
         json!("ab"),
         json!("é\n"),
         json!(""),
+        json!("#18446744073709551616"),
+        json!("#18446744073709551617"),
+        json!("#18446744073709552000"),
+        json!("#-9223372036854775809"),
+        json!("#9007199254740993.0"),
+        json!("#0.10000000000000000001"),
+        json!("#0.1"),
+        json!("#1e400"),
     ]);
     let key = || select(vec!["a", "b", "c", "l"]).prop_map(str::to_owned);
     let value = leaf.prop_recursive(3, 16, 3, move |inner| {
@@ -154,18 +165,28 @@ fn bare(source: &str, document: &serde_json::Value) -> Option<bool> {
     }
 }
 
-/// Whether the expression was taken.
+/// Whether the expression was taken. A text that begins with `#` stands in the document for a
+/// number that `serde_json` cannot hold. The bare crate rounds those, and integers beside doubles.
 fn check(source: &str, document: &serde_json::Value) -> bool {
     let Ok(set) = Predicates::compile([source]) else { return false };
+    let text = document.to_string();
+    let rounds = text.contains('#') || ["900719", "184467"].iter().any(|n| source.contains(n));
+    let pieces = text.split("\"#").enumerate();
+    let text: String = pieces
+        .map(|(at, piece)| if at == 0 { piece.to_owned() } else { piece.replacen('"', "", 1) })
+        .collect();
     let message = MessageBuilder::new()
         .exchange("a")
         .header("h", Value::from("ab"))
         .header("x-n", Value::I32(2))
-        .body(document.to_string());
+        .body(text.as_str());
     let on = set.on(&message.view());
     let compact = on.eval(0).ok();
     let interpreted = set.compiled[0].whole.eval(&on.frame).ok();
-    assert_eq!(compact, interpreted, "compact, interpreted: {source}\n{document}");
+    assert_eq!(compact, interpreted, "compact, interpreted: {source}\n{text}");
+    if rounds {
+        return true;
+    }
     let bare = bare(source, document);
     let arithmetic = [" + ", " - ", " * ", " / "].iter().any(|op| source.contains(op));
     if bare.is_some() || !arithmetic {

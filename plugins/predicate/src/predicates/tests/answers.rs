@@ -127,6 +127,64 @@ fn operators() {
     );
 }
 
+/// Numbers that a double would take for one another. The second of each pair is interpreted.
+#[test]
+fn numbers_are_compared_exactly() {
+    const INEXACT: Result<bool, EvalError> = Err(EvalError::Number);
+    let body = br#"{"a":18446744073709551616,"b":18446744073709551617,"max":18446744073709551615,
+        "neg":-9223372036854775809,"neg2":-9223372036854775810,"odd":9007199254740993,
+        "f":0.1,"g":0.10000000000000001,"h":0.10000000000000000001,"one":1,"ten":10e-1,
+        "l":[18446744073709551617,9007199254740993],"vast":1e400,"vast2":1e401,"tiny":1e-400,
+        "beyond":1e99999999999999999999,"zero":-0}"#;
+    for (source, want) in [
+        ("body.a == body.b", NO),
+        ("body.a != body.b && body.a < body.b && body.b > body.a && body.b >= body.b", YES),
+        ("body.b == body.b && body.a in [body.a]", YES),
+        ("body.a > body.max && body.max < body.a && body.neg < 0 && body.neg2 < body.neg", YES),
+        ("body.neg == body.neg2", NO),
+        ("body.a == 18446744073709551616.0", YES),
+        ("body.max == 18446744073709551616.0 || body.max == body.a", NO),
+        ("body.b == 18446744073709551616.0", INEXACT),
+        ("body.b > 18446744073709551616.0", INEXACT),
+        ("body.b > 1e19 && body.b < 1e20", YES),
+        ("body.odd == 9007199254740992.0", NO),
+        ("body.odd > 9007199254740992.0 && 9007199254740992.0 < body.odd", YES),
+        ("body.odd in [9007199254740992.0]", NO),
+        ("9007199254740992.0 in body.l", NO),
+        ("body.b in body.l && !(body.a in body.l)", YES),
+        ("18446744073709551616.0 in body.l", INEXACT),
+        ("body.l == [body.b, body.odd]", YES),
+        ("body.l == [body.a, body.odd]", NO),
+        ("body.l == [18446744073709551616.0, 1]", NO),
+        ("body.l == [18446744073709551616.0, body.odd]", INEXACT),
+        ("{'x': body.b} == {'x': body.a}", NO),
+        ("body.f == 0.1 && body.g == 0.1 && body.f == body.g", YES),
+        ("body.h == body.f", INEXACT),
+        ("body.h == body.h && body.h < 0.2 && body.h > 0", YES),
+        ("body.one == body.ten && body.one == 1.0 && body.zero == 0 && -0.0 == body.zero", YES),
+        ("body.vast == body.vast2", NO),
+        ("body.vast < body.vast2 && body.vast > 1e308 && body.tiny > 0", YES),
+        ("body.beyond > body.vast2", YES),
+        ("body.beyond == body.beyond", INEXACT),
+        ("body.a == 'x' || body.b == null || body.b == true", NO),
+        ("body.b < 'x'", TYPE),
+        ("body.b + 1 > 0", Err(EvalError::Arithmetic)),
+        ("body.h * 10 > 0.9 && -body.h < 0 && -body.b < -1e19", YES),
+        ("body.b in body", NO),
+    ] {
+        for source in [source.to_owned(), format!("[1].exists(i, {source})")] {
+            check(body, &[(source.as_str(), want)]);
+        }
+    }
+    check(
+        body,
+        &[
+            ("string(body.b) == '18446744073709551617' && double(body.b) > 1e19", YES),
+            ("body.l.exists(n, n == body.b) && body.l.exists_one(n, n > 1e19)", YES),
+        ],
+    );
+}
+
 #[test]
 fn envelope() {
     check(
@@ -170,9 +228,11 @@ fn strange_bodies() {
         b"{\"a\" 1}".to_vec(),
         b"{\"a\":01}".to_vec(),
         b"{\"a\":\"\xff\"}".to_vec(),
-        b"{\"a\":\"\\ud800\"}".to_vec(),
+        b"{\"a\":\"\\ud80\"}".to_vec(),
         b"{\"a\":\"\x01\"}".to_vec(),
-        b"\xef\xbb\xbf{\"a\":1}".to_vec(),
+        b"\xef\xbb\xbf\xef\xbb\xbf{\"a\":1}".to_vec(),
+        b" \xef\xbb\xbf{\"a\":1}".to_vec(),
+        b"\xef\xbb\xbf".to_vec(),
         "[".repeat(100_000).into_bytes(),
         "{\"a\":".repeat(100_000).into_bytes(),
         nested(100_000),
@@ -181,6 +241,21 @@ fn strange_bodies() {
     for body in &bodies {
         check(body, none);
     }
+    check(
+        b"\xef\xbb\xbf{\"a\":1}",
+        &[
+            ("body.a == 1", YES),
+            ("[body.a].exists(x, x == 1)", YES),
+            ("body_text == '{\"a\":1}'", YES),
+        ],
+    );
+    check(
+        b"{\"a\":\"x\\ud800\",\"\\udc00\":2}",
+        &[
+            (r"body.a == 'x\ufffd' && body['\ufffd'] == 2", YES),
+            (r"[body.a].exists(x, x == 'x\ufffd') && body.map(k, k).exists(k, k == '\ufffd')", YES),
+        ],
+    );
     check(&nested(128), &[("body == null", NO), ("size(body) == 1", YES)]);
     check(b"{\"a\":1,\"a\":{\"b\":2}}", &[("body.a.b == 2 && size(body) == 1", YES)]);
     check(b"{\"a\":{\"b\":2},\"a\":{}}", &[("has(body.a.b)", NO), ("body.a == {}", YES)]);
