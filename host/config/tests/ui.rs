@@ -18,9 +18,10 @@ fn check(case: &Path) {
     std::fs::set_permissions("tests/ui/secrets/password", readable).unwrap();
     let Loaded { pipelines, diagnostics } = load(&[case.to_owned()], &support::context());
     let valid = case.starts_with("tests/ui/valid");
-    assert_eq!(has_errors(&diagnostics), !valid, "{}", case.display());
+    let text = render_text(&diagnostics, false);
+    assert_eq!(has_errors(&diagnostics), !valid, "{}:\n{text}", case.display());
     assert!(!valid || !pipelines.is_empty(), "{}", case.display());
-    compare(&case.with_extension("txt"), &render_text(&diagnostics, false));
+    compare(&case.with_extension("txt"), &text);
     for secret in ["hunter2", "s3cret"] {
         assert!(!format!("{pipelines:?}").contains(secret), "{}", case.display());
         assert!(!as_json(&diagnostics).contains(secret), "{}", case.display());
