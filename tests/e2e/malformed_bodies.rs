@@ -98,8 +98,7 @@ fn malformed_bodies_are_no_faults() {
 /// JSON to every plugin that reads a predicate.
 #[test]
 fn marked_and_halved_bodies_are_json() {
-    let engine =
-        Engine::new(EngineConfig { cache_dir: None, compiler: Compiler::InProcess }).unwrap();
+    let engine = Engine::new(EngineConfig::new(Compiler::InProcess)).unwrap();
     let when = r"body.a == 1 && body.text == '\ufffd' && body_text.startsWith('{')";
     let bodies: [&[u8]; 3] = [
         b"\xef\xbb\xbf{\"a\":1,\"text\":\"\xef\xbf\xbd\"}",
