@@ -121,8 +121,7 @@ def fromstream(i): {x: null, e: false} as $init
         then setpath(["e"]; $i[0] | length == 0) | setpath(["x"] + $i[0]; $i[1])
         else setpath(["e"]; $i[0] | length == 1) end;
       if .e then .x else empty end);
-def tostream: path(def r: (.[]? | r), .; r) as $p
-  | getpath($p) | reduce path(.[]?) as $q ([$p, .]; [$p + $q]);
+def tostream: _tostream[];
 def pick(pathexps): . as $in
   | reduce path(pathexps) as $a (null; setpath($a; $in | getpath($a)));
 def debug(msgs): (msgs | debug | empty), .;
