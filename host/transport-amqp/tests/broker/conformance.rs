@@ -63,10 +63,11 @@ impl Fixture for Rabbit {
     }
 
     fn source(&self, queue: &str, prefetch: u16) -> Box<dyn SourceConnector> {
-        Box::new(crate::support::connector(&format!(
-            "url = '{}'\nqueue = '{queue}'\nprefetch = {prefetch}",
-            self.proxy.url()
-        )))
+        let url = self.proxy.url();
+        let settings = format!("url = '{url}'\nqueue = '{queue}'\nprefetch = {prefetch}");
+        // The suite looks at the order in which a queue gets back what it gave, which the replacing of
+        // a consumer, for its window to grow, would change.
+        Box::new(crate::support::connector(&settings).ordered(true))
     }
 
     fn sink(&self) -> Box<dyn SinkConnector> {

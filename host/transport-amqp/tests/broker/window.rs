@@ -76,7 +76,6 @@ async fn a_delivery_limit_without_dead_letters_is_found() {
         (vec![], None),
         (vec![bound.clone()], None),
         (vec![dead.clone()], None),
-        (vec![("x-queue-type", text("stream"))], None),
         (vec![quorum.clone()], Some("from RabbitMQ 4 on")),
         (vec![quorum.clone(), limit.clone()], Some("after 7 failed deliveries")),
         (vec![quorum.clone(), limit.clone(), bound], Some("after 7 failed deliveries")),
