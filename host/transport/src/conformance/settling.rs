@@ -130,12 +130,17 @@ pub(super) async fn what_is_returned_in_order_keeps_it(fixture: &dyn Fixture) ->
     first.close(CLOSE).await;
     let mut second = source(fixture, &topology.queue, 150).await?;
     let expected: Vec<usize> = (0..COUNT).filter(|n| *n >= TAKEN || n % 3 != 0).collect();
+    let is_due = |n: &usize| *n >= TAKEN || n % 3 != 0;
     let mut came = Vec::new();
-    while came.len() < expected.len() {
+    while came.iter().filter(|n| is_due(n)).count() < expected.len() {
         let delivery = take_one(&mut *second).await?;
         came.push(number(&delivery.message)?);
         delivery.ack.settle(Settlement::Ack);
     }
+    // A quorum queue may not have taken the last acks, and then delivers those messages again, in
+    // their places.
+    same("sorted", &came.is_sorted(), &true)?;
+    came.retain(is_due);
     same("order", &came, &expected)?;
     second.close(CLOSE).await;
     fixture.until_depth(&topology.queue, 0).await
