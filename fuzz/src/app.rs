@@ -18,6 +18,10 @@ impl Entry {
 }
 
 impl App {
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     pub(crate) fn waiting(&self) -> Vec<String> {
         if self.ready { Vec::new() } else { vec!["orders: connecting".to_owned()] }
     }

@@ -3,9 +3,7 @@
 //! Loopback by default, where requests with a foreign Host or Origin are refused (a browser can
 //! be made to send those); elsewhere a bearer token is required.
 
-mod connections;
-
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Path, Request, State};
@@ -15,36 +13,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use tokio::net::TcpListener;
 
 use crate::app::App;
-
-pub(crate) use connections::Connections;
 
 /// Who may ask.
 pub(crate) struct Access {
     /// Required from everybody when set.
     pub(crate) token: Option<String>,
     pub(crate) loopback: bool,
-}
-
-/// Serves until the process ends.
-///
-/// # Errors
-/// When the address cannot be listened on.
-pub(crate) async fn listen(
-    address: SocketAddr,
-    token: Option<String>,
-    app: Arc<App>,
-) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| anyhow::anyhow!("cannot listen on {address} for admin: {error}"))?;
-    let bound = listener.local_addr()?;
-    let connections = app.connections.clone();
-    let router = router(app, Access { token, loopback: bound.ip().is_loopback() });
-    tokio::spawn(connections.serve(listener, router));
-    Ok(bound)
 }
 
 /// What is answered, and to whom.

@@ -9,7 +9,7 @@ use lockgate_pipeline::{Component, Prepared, Stats};
 use lockgate_transport::SinkConnector;
 use serde_json::{Value, json};
 
-use crate::admin::Connections;
+use crate::connections::Connections;
 use crate::plugins::identity;
 use crate::state::State;
 

@@ -5,6 +5,7 @@ mod app;
 mod assemble;
 mod cli;
 mod commands;
+mod connections;
 mod exit;
 mod logging;
 mod memory;

@@ -20,7 +20,7 @@ use crate::cli::Format;
 use crate::plugins::{self, Plugins};
 use crate::state::State;
 use crate::transports::Places;
-use crate::{admin, exit, logging, process, report, state};
+use crate::{connections, exit, logging, process, report, state};
 
 pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<ExitCode> {
     let environment = |name: &str| std::env::var(name).ok();
@@ -47,7 +47,7 @@ pub(crate) fn run(paths: &[PathBuf], config: Option<&Path>) -> anyhow::Result<Ex
     let runtime = super::runtime()?;
     if let Some(address) = host.admin.listen {
         let token = host.admin.token.map(|token| token.expose().to_owned());
-        let bound = runtime.block_on(admin::listen(address, token, app.clone()))?;
+        let bound = runtime.block_on(connections::listen(address, token, app.clone()))?;
         tracing::info!(address = %bound, "admin listener");
     }
     let loading = loading(app.clone(), &loaded.pipelines);

@@ -5,6 +5,7 @@
 //! all are taken the oldest that has not asked for anything yet makes room.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,9 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+
+use crate::admin::{Access, router};
+use crate::app::App;
 
 /// Connections at a time, where there are enough file descriptors.
 const MOST: u64 = 64;
@@ -33,6 +37,25 @@ const HEAD_MAX: usize = 16 << 10;
 const ALL: Duration = Duration::from_secs(30);
 /// Time between two attempts when there is no file descriptor for a connection.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub(crate) async fn listen(
+    address: SocketAddr,
+    token: Option<String>,
+    app: Arc<App>,
+) -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot listen on {address} for admin: {error}"))?;
+    let bound = listener.local_addr()?;
+    let connections = app.connections.clone();
+    let router = router(app, Access { token, loopback: bound.ip().is_loopback() });
+    tokio::spawn(connections.serve(listener, router));
+    Ok(bound)
+}
 
 /// The connections that are open, and what became of those that were cut.
 pub(crate) struct Connections {
