@@ -26,10 +26,11 @@ mod bytes_to_verdicts;
 #[path = "../../host/engine/src"]
 mod engine {
     pub(crate) mod frame;
+    pub(crate) mod json;
     pub(crate) mod needs;
     pub(crate) mod text;
 }
-use engine::{frame, needs, text};
+use engine::{frame, json, needs, text};
 
 mod app;
 #[expect(dead_code, reason = "the target has no listener")]
