@@ -78,10 +78,7 @@ fn a_slip_in_an_init_result_is_named_with_the_nearest_key() {
     refused(r#"{"ok":{},"err":[]}"#, "both `ok` and `err`");
     refused(r#"{"okk":{}}"#, "did you mean `ok`?");
     refused(r#"{"ok":{"need":{"body":true}}}"#, "`ok.need` is unknown; did you mean `needs`?");
-    refused(
-        r#"{"ok":{"needs":{"bodys":true}}}"#,
-        "`needs.bodys` is unknown; did you mean `body`?",
-    );
+    refused(r#"{"ok":{"needs":{"bodys":true}}}"#, "`needs.bodys` is unknown; did you mean `body`?");
     refused(r#"{"ok":{"needs":{"all":true}}}"#, "there are `origin`");
     refused(r#"{"ok":{"needs":{},"needs":{"body":true}}}"#, "`needs` stands there twice");
     refused(r#"{"ok":{"needs":{"body":true,"body":false}}}"#, "`body` stands there twice");
